@@ -1,0 +1,1 @@
+//! What the kernel can tell of the origin's process, field by field.

@@ -1,0 +1,3 @@
+//! Knows the origin's process.
+
+pub mod forensics;
