@@ -1,5 +1,6 @@
 //! Leeward, a reverse-proxy watchdog sidecar.
 
 pub mod bundled;
+pub mod config;
 pub mod ground;
 pub mod origin;

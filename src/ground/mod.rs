@@ -1,1 +1,8 @@
 //! What every room stands on; rests on nothing of ours.
+
+pub mod addr;
+pub mod deadline;
+pub mod drain;
+pub mod failure;
+pub mod ledger;
+pub mod systemd;

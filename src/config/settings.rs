@@ -1,0 +1,461 @@
+//! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ground::addr::{EdgeAddr, OriginAddr};
+
+/// Everything a run of Leeward needs to know.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Settings {
+    /// `[edge]`
+    pub edge: Edge,
+    /// `[spool]`
+    pub spool: Spool,
+    /// `[origin]`
+    pub origin: Origin,
+    /// `[hang]`
+    pub hang: Hang,
+    /// `[restart]`
+    pub restart: Restart,
+    /// `[hold]`
+    pub hold: Hold,
+    /// `[incidents]`
+    pub incidents: Incidents,
+    /// `[status]`
+    pub status: Status,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[edge]`: the side that faces clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edge {
+    /// Where clients connect.
+    pub listen: Vec<EdgeAddr>,
+    /// Edge threads; `None` is one a core, at most 4.
+    pub threads: Option<usize>,
+    /// `[edge.tls]`
+    pub tls: Tls,
+    /// `[edge.deadlines]`
+    pub deadlines: EdgeDeadlines,
+    /// `[edge.limits]`
+    pub limits: EdgeLimits,
+}
+
+/// `[edge.tls]`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tls {
+    /// Where the certificate comes from.
+    pub identity: Identity,
+    /// The oldest version spoken.
+    pub oldest: TlsVersion,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Identity {
+    /// Made in memory at each start, for localhost.
+    #[default]
+    SelfSigned,
+    /// A chain and its key in PEM files.
+    Files {
+        /// The chain, the leaf first.
+        certificate: PathBuf,
+        /// The private key of the leaf.
+        key: PathBuf,
+    },
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    V1_2,
+    /// RFC 8446.
+    V1_3,
+}
+
+/// `[edge.deadlines]`: how long a client may take. `None` is off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EdgeDeadlines {
+    /// TLS, from accept to the end of the handshake.
+    pub handshake: Duration,
+    /// The whole head, from its first byte (or from the handshake's end for the first).
+    pub head: Duration,
+    /// No byte of a request's body for this long.
+    pub body_stall: Duration,
+    /// The least pace of a request's body.
+    pub body_pace: Option<Pace>,
+    /// The client takes no byte of its answer for this long.
+    pub response_stall: Duration,
+    /// The least pace at which a client takes its answer.
+    pub response_pace: Option<Pace>,
+    /// Nothing asked for this long on an open connection.
+    pub keep_alive: Duration,
+    /// The drain at a shutdown.
+    pub drain: Duration,
+}
+
+/// So many bytes a second, on the average, once `after` has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes a second.
+    pub rate: u64,
+    /// Free of judgement at first.
+    pub after: Duration,
+}
+
+/// `[edge.limits]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct EdgeLimits {
+    /// Client connections at once.
+    pub connections: usize,
+    /// Client connections of one address at once; `None` is off.
+    pub connections_per_address: Option<usize>,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// Bytes of a request's head.
+    pub head: usize,
+    /// Bytes of a request's target.
+    pub uri: usize,
+    /// Bytes of a request's body.
+    pub body: u64,
+    /// Open streams of one HTTP/2 connection.
+    pub streams: u32,
+}
+
+/// `[spool]`: where bodies rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spool {
+    /// Bytes each exchange may hold without asking the shared budget.
+    pub exchange: usize,
+    /// The shared budget.
+    pub memory: usize,
+}
+
+/// `[origin]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// Where it listens.
+    pub address: OriginAddr,
+    /// How many requests it works on at once; `None` is measured.
+    pub concurrency: Option<usize>,
+    /// Requests that may wait for a slot.
+    pub queue: usize,
+    /// Who starts it.
+    pub process: Process,
+    /// `[origin.deadlines]`
+    pub deadlines: OriginDeadlines,
+    /// `[origin.probe]`
+    pub probe: Probe,
+}
+
+/// `[origin.process]`: who starts the origin.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Process {
+    /// Leeward starts the origin that is bundled with it.
+    Bundled,
+    /// Leeward starts this.
+    Command(Command),
+    /// Somebody else; Leeward forwards, probes and tells, and never acts.
+    Observed,
+}
+
+/// A command to start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The program.
+    pub program: String,
+    /// Its arguments. `{port}` and `{address}` stand for the origin's.
+    pub arguments: Vec<String>,
+    /// Where it runs; `None` is where Leeward runs.
+    pub directory: Option<PathBuf>,
+    /// Set on top of a small clean environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// `[origin.deadlines]`: how long the origin may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OriginDeadlines {
+    /// Waiting for a slot.
+    pub queue: Duration,
+    /// Connecting.
+    pub connect: Duration,
+    /// From the connect to the head of the answer.
+    pub first_byte: Duration,
+    /// No byte of the answer's body for this long.
+    pub idle: Duration,
+    /// The whole visit.
+    pub total: Duration,
+}
+
+/// `[origin.probe]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// What is asked for.
+    pub path: String,
+    /// The `Host` of the question; `None` is the origin's address.
+    pub host: Option<String>,
+    /// From one probe to the next.
+    pub every: Duration,
+    /// The same while something is wrong, and during a start.
+    pub suspect_every: Duration,
+    /// No answer for this long is silence.
+    pub timeout: Duration,
+}
+
+/// `[hang]`: how long silence lasts before it is a hang.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hang {
+    /// Where the evidence is conclusive.
+    pub certain: Duration,
+    /// Where it is not.
+    pub silent: Duration,
+}
+
+/// `[restart]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restart {
+    /// From the spawn to the first answer.
+    pub startup: Duration,
+    /// From TERM to KILL where the verdict is conclusive.
+    pub grace_certain: Duration,
+    /// From TERM to KILL where it is not.
+    pub grace: Duration,
+    /// From TERM to KILL at a shutdown.
+    pub grace_drain: Duration,
+    /// The second start in a row waits this long, the first none, each further twice as long.
+    pub backoff: Duration,
+    /// No wait is longer.
+    pub backoff_most: Duration,
+    /// Healthy for this long, and the count begins anew.
+    pub forget: Duration,
+    /// So many restarts within `degraded_within` mean that restarting does not help.
+    pub degraded_after: usize,
+    /// See `degraded_after`.
+    pub degraded_within: Duration,
+    /// The wait between starts from then on.
+    pub degraded_every: Duration,
+}
+
+/// `[hold]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    /// How long a request waits for a shut gate.
+    pub timeout: Duration,
+    /// Requests held at once.
+    pub requests: usize,
+}
+
+/// `[incidents]`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Incidents {
+    /// Where they are written; `None` is the state directory of the system or the user.
+    pub directory: Option<PathBuf>,
+    /// How many are kept; the oldest go first.
+    pub keep: Keep,
+}
+
+/// How many incidents are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep(pub usize);
+
+/// `[status]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Where the status page listens; `None` is nowhere.
+    pub listen: Option<EdgeAddr>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// Whether each exchange gets a line.
+    pub access: bool,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// How severe a line must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed for good.
+    Error,
+    /// Something is wrong and dealt with.
+    Warn,
+    /// What an operator wants to see.
+    Info,
+    /// What a developer wants to see.
+    Debug,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: vec![local(8443)],
+            threads: None,
+            tls: Tls::default(),
+            deadlines: EdgeDeadlines::default(),
+            limits: EdgeLimits::default(),
+        }
+    }
+}
+
+impl Default for EdgeDeadlines {
+    fn default() -> Self {
+        let pace = |after| {
+            Some(Pace {
+                rate: 500,
+                after: Duration::from_secs(after),
+            })
+        };
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            body_stall: Duration::from_secs(15),
+            body_pace: pace(20),
+            response_stall: Duration::from_secs(30),
+            response_pace: pace(60),
+            keep_alive: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_address: Some(100),
+            headers: 100,
+            head: 32 << 10,
+            uri: 8 << 10,
+            body: 16 << 20,
+            streams: 100,
+        }
+    }
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            exchange: 64 << 10,
+            memory: 64 << 20,
+        }
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            address: OriginAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            concurrency: None,
+            queue: 256,
+            process: Process::Bundled,
+            deadlines: OriginDeadlines::default(),
+            probe: Probe::default(),
+        }
+    }
+}
+
+impl Default for OriginDeadlines {
+    fn default() -> Self {
+        Self {
+            queue: Duration::from_secs(15),
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            host: None,
+            every: Duration::from_secs(2),
+            suspect_every: Duration::from_millis(500),
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Hang {
+    fn default() -> Self {
+        Self {
+            certain: Duration::from_millis(1500),
+            silent: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            startup: Duration::from_secs(60),
+            grace_certain: Duration::from_millis(300),
+            grace: Duration::from_secs(3),
+            grace_drain: Duration::from_secs(10),
+            backoff: Duration::from_secs(1),
+            backoff_most: Duration::from_secs(60),
+            forget: Duration::from_secs(600),
+            degraded_after: 5,
+            degraded_within: Duration::from_secs(600),
+            degraded_every: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            requests: 256,
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            listen: Some(local(9180)),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+            access: true,
+        }
+    }
+}
+
+fn local(port: u16) -> EdgeAddr {
+    EdgeAddr(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}

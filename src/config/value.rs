@@ -1,0 +1,237 @@
+//! One value of the TOML at a time: from what was said to what was meant, or why not.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::config::settings::Pace;
+
+/// What is wrong with a value, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+/// A value, or what is wrong with it.
+pub type Judged<T> = Result<T, Wrong>;
+
+impl Wrong {
+    /// A complaint with its remedy.
+    pub fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    fn kind(value: &DeValue<'_>, wanted: &str, example: &str) -> Self {
+        let found = value.type_str();
+        let article = if found.starts_with(['a', 'i']) {
+            "an"
+        } else {
+            "a"
+        };
+        Self::new(
+            format!("{wanted} is wanted here, not {article} {found}"),
+            format!("write it like {example}"),
+        )
+    }
+}
+
+/// A text.
+pub fn text(value: &DeValue<'_>) -> Judged<String> {
+    match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(Wrong::kind(value, "a text", "\"…\"")),
+    }
+}
+
+/// `true` or `false`.
+pub fn switch(value: &DeValue<'_>) -> Judged<bool> {
+    value
+        .as_bool()
+        .ok_or_else(|| Wrong::kind(value, "true or false", "true"))
+}
+
+/// A whole number within bounds.
+pub fn number(value: &DeValue<'_>, least: u64, most: u64) -> Judged<u64> {
+    let Some(number) = value.as_integer() else {
+        return Err(Wrong::kind(value, "a whole number", &least.to_string()));
+    };
+    let digits = number.as_str().replace('_', "");
+    let range = format!("choose one from {least} to {most}");
+    match u64::from_str_radix(&digits, number.radix()) {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(Wrong::new(
+            format!("{} is out of range", number.as_str()),
+            range,
+        )),
+    }
+}
+
+/// A duration like `"1.5s"`, within bounds.
+pub fn duration(value: &DeValue<'_>, least: Duration, most: Duration) -> Judged<Duration> {
+    let Some(text) = value.as_str() else {
+        return Err(Wrong::kind(value, "a duration", "\"10s\" or \"500ms\""));
+    };
+    let found = parse_duration(text).ok_or_else(|| {
+        Wrong::new(
+            format!("`{text}` is not a duration"),
+            "write a number and a unit: ms, s, m or h, like \"10s\" or \"1.5s\"",
+        )
+    })?;
+    if (least..=most).contains(&found) {
+        return Ok(found);
+    }
+    Err(Wrong::new(
+        format!("`{text}` is out of range"),
+        format!("choose a duration from {least:?} to {most:?}"),
+    ))
+}
+
+/// A size like `"16MiB"` or a plain number of bytes, within bounds.
+pub fn size(value: &DeValue<'_>, least: u64, most: u64) -> Judged<u64> {
+    let Some(text) = value.as_str() else {
+        return match value.as_integer() {
+            Some(_) => number(value, least, most),
+            None => Err(Wrong::kind(value, "a size", "\"16MiB\"")),
+        };
+    };
+    let found = parse_size(text).ok_or_else(|| {
+        Wrong::new(
+            format!("`{text}` is not a size"),
+            "write a number and a unit: B, KiB, MiB or GiB, like \"16MiB\"",
+        )
+    })?;
+    if (least..=most).contains(&found) {
+        return Ok(found);
+    }
+    Err(Wrong::new(
+        format!("`{text}` is out of range"),
+        format!("choose a size from {} to {}", told(least), told(most)),
+    ))
+}
+
+/// `"off"`, or what `parse` makes of it.
+pub fn or_off<T>(
+    value: &DeValue<'_>,
+    parse: impl FnOnce(&DeValue<'_>) -> Judged<T>,
+) -> Judged<Option<T>> {
+    match value.as_str() {
+        Some("off") => Ok(None),
+        _ => parse(value).map(Some),
+    }
+}
+
+/// A pace like `"500B/s after 20s"`.
+pub fn pace(value: &DeValue<'_>) -> Judged<Pace> {
+    let wrong = || {
+        Wrong::new(
+            "a pace is wanted here",
+            "write it like \"500B/s after 20s\", or \"off\"",
+        )
+    };
+    let (rate, after) = value
+        .as_str()
+        .and_then(|text| text.split_once("/s after "))
+        .ok_or_else(wrong)?;
+    match (parse_size(rate.trim()), parse_duration(after.trim())) {
+        (Some(rate), Some(after)) if rate > 0 => Ok(Pace { rate, after }),
+        _ => Err(wrong()),
+    }
+}
+
+/// One of a few words.
+pub fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Judged<T> {
+    let all: Vec<String> = words
+        .iter()
+        .map(|(word, _)| format!("\"{word}\""))
+        .collect();
+    let remedy = format!("choose one of {}", all.join(", "));
+    let Some(text) = value.as_str() else {
+        return Err(Wrong::new("a word is wanted here", remedy));
+    };
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, meaning)) => Ok(*meaning),
+        None => Err(Wrong::new(format!("`{text}` is not known here"), remedy)),
+    }
+}
+
+/// An address by its own parser, whose error carries the remedy.
+pub fn address<T>(value: &DeValue<'_>) -> Judged<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = text(value)?;
+    text.parse().map_err(|error: T::Err| {
+        let said = error.to_string();
+        match said.split_once("; ") {
+            Some((message, remedy)) => Wrong::new(message, remedy),
+            None => Wrong::new(said, "write it like \"127.0.0.1:8080\""),
+        }
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor: u64 = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    let bytes = number * factor as f64;
+    (bytes.fract() == 0.0 && bytes < 1e18).then_some(bytes as u64)
+}
+
+fn split_unit(text: &str) -> Option<(f64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(end);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+fn told(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 && b % (1 << 30) == 0 => format!("{}GiB", b >> 30),
+        b if b >= 1 << 20 && b % (1 << 20) == 0 => format!("{}MiB", b >> 20),
+        b if b >= 1 << 10 && b % (1 << 10) == 0 => format!("{}KiB", b >> 10),
+        b => format!("{b}B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_want_a_unit() {
+        assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("5m"), Some(Duration::from_secs(300)));
+        for wrong in ["", "5", "s", "-1s", "1 week", "1..5s", "1e9s"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_size("16MiB"), Some(16 << 20));
+        assert_eq!(parse_size("0.5KiB"), Some(512));
+        for wrong in ["16", "16MB", "0.3B", "MiB"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Every number we utter. Each thread adds to a tally of its own; the reader sums them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::failure::Phase;
+
+/// What is counted. Counters only grow; what is open now is the difference of two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Client connections accepted.
+    ConnectionsAccepted,
+    /// Client connections that are over, however they ended.
+    ConnectionsClosed,
+    /// Connections closed before TLS because all places were taken.
+    ShedConnections,
+    /// Connections closed before TLS because one address had too many.
+    ShedAddress,
+    /// TLS handshakes that failed (not those that were too slow).
+    HandshakesFailed,
+    /// Exchanges begun: heads received.
+    ExchangesBegun,
+    /// Exchanges ended, each with exactly one outcome.
+    ExchangesEnded,
+    /// Exchanges that waited for a shut gate at least once.
+    ExchangesHeld,
+    /// Requests sent to the origin a second time.
+    ExchangesReplayed,
+    /// Body bytes received from clients.
+    BytesFromClients,
+    /// Body bytes of answers handed to clients.
+    BytesToClients,
+    /// Body bytes received from the origin.
+    BytesFromOrigin,
+    /// Deadlines of clients that passed, by phase.
+    ClientTimeout(Phase),
+    /// Deadlines of the origin that passed, by phase.
+    OriginTimeout(Phase),
+    /// Answers by class, 1 to 5, as the client saw them.
+    Answered(Class),
+    /// Answers that we made ourselves instead of the origin.
+    AnsweredByEdge,
+    /// Requests that got no good answer because of the origin, by reason.
+    Lost(Loss),
+}
+
+/// The class of a status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// 100 to 199.
+    Informational,
+    /// 200 to 299.
+    Success,
+    /// 300 to 399.
+    Redirection,
+    /// 400 to 499.
+    ClientError,
+    /// 500 and above.
+    ServerError,
+}
+
+/// Why a request was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The wait for the gate or a slot ended without leave.
+    Wait,
+    /// Too many were waiting already.
+    Full,
+    /// The origin died or was ended, and sending it again was not safe.
+    Died,
+    /// The origin missed one of its own deadlines.
+    TimedOut,
+    /// The origin's answer was no good HTTP, or ended in the middle.
+    BadAnswer,
+    /// The answer did not fit into the spool.
+    Spool,
+}
+
+/// A span of an exchange whose length is kept in a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// From the head to the whole request.
+    Intake,
+    /// Waiting for the gate and a slot.
+    Wait,
+    /// From the connect to the origin's whole answer.
+    Origin,
+    /// From the head to the end of the exchange.
+    Total,
+}
+
+/// Upper bounds of the histogram buckets, in seconds; the last bucket has none.
+pub const BOUNDS: [f64; 15] = [
+    0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
+];
+
+const PHASES: usize = Phase::ALL.len();
+const PLAIN: usize = 13;
+const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
+
+/// One thread's own numbers.
+#[derive(Debug)]
+pub struct Tally {
+    counts: [AtomicU64; COUNTS],
+    spans: [Histogram; Span::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+/// All tallies together.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger(Arc<Mutex<Vec<Arc<Tally>>>>);
+
+/// A histogram summed over all threads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Distribution {
+    /// How many fell into each bucket (not cumulated); the last has no upper bound.
+    pub buckets: [u64; BOUNDS.len() + 1],
+    /// The sum of all lengths.
+    pub sum: Duration,
+}
+
+impl Ledger {
+    /// A tally for one more thread.
+    pub fn open(&self) -> Arc<Tally> {
+        let tally = Arc::new(Tally::default());
+        self.tallies().push(tally.clone());
+        tally
+    }
+
+    /// The sum of one counter over all threads.
+    pub fn sum(&self, count: Count) -> u64 {
+        self.tallies().iter().map(|tally| tally.read(count)).sum()
+    }
+
+    /// The sum of one histogram over all threads.
+    pub fn distribution(&self, span: Span) -> Distribution {
+        let mut whole = Distribution::default();
+        for tally in self.tallies().iter() {
+            let part = &tally.spans[span as usize];
+            for (sum, bucket) in whole.buckets.iter_mut().zip(&part.buckets) {
+                *sum += bucket.load(Ordering::Relaxed);
+            }
+            whole.sum += Duration::from_nanos(part.nanoseconds.load(Ordering::Relaxed));
+        }
+        whole
+    }
+
+    fn tallies(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Tally>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally {
+    /// Adds one.
+    pub fn count(&self, count: Count) {
+        self.add(count, 1);
+    }
+
+    /// Adds `amount`.
+    pub fn add(&self, count: Count, amount: u64) {
+        self.counts[count.index()].fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Notes one length of a span.
+    pub fn time(&self, span: Span, length: Duration) {
+        let seconds = length.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        let histogram = &self.spans[span as usize];
+        histogram.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        histogram
+            .nanoseconds
+            .fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// What this thread counted so far.
+    pub fn read(&self, count: Count) -> u64 {
+        self.counts[count.index()].load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            spans: Default::default(),
+        }
+    }
+}
+
+impl Distribution {
+    /// How many lengths were noted.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+impl Count {
+    fn index(self) -> usize {
+        match self {
+            Self::ConnectionsAccepted => 0,
+            Self::ConnectionsClosed => 1,
+            Self::ShedConnections => 2,
+            Self::ShedAddress => 3,
+            Self::HandshakesFailed => 4,
+            Self::ExchangesBegun => 5,
+            Self::ExchangesEnded => 6,
+            Self::ExchangesHeld => 7,
+            Self::ExchangesReplayed => 8,
+            Self::BytesFromClients => 9,
+            Self::BytesToClients => 10,
+            Self::BytesFromOrigin => 11,
+            Self::AnsweredByEdge => 12,
+            Self::ClientTimeout(phase) => PLAIN + phase as usize,
+            Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
+            Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
+            Self::Lost(loss) => PLAIN + 2 * PHASES + Class::ALL.len() + loss as usize,
+        }
+    }
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Informational,
+        Self::Success,
+        Self::Redirection,
+        Self::ClientError,
+        Self::ServerError,
+    ];
+
+    /// The class of a status code.
+    pub fn of(status: u16) -> Self {
+        match status {
+            0..=199 => Self::Informational,
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            500.. => Self::ServerError,
+        }
+    }
+
+    /// `1xx` to `5xx`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+        }
+    }
+}
+
+impl Loss {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Wait,
+        Self::Full,
+        Self::Died,
+        Self::TimedOut,
+        Self::BadAnswer,
+        Self::Spool,
+    ];
+
+    /// One lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Full => "full",
+            Self::Died => "died",
+            Self::TimedOut => "timed_out",
+            Self::BadAnswer => "bad_answer",
+            Self::Spool => "spool",
+        }
+    }
+}
+
+impl Span {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Intake, Self::Wait, Self::Origin, Self::Total];
+
+    /// One lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Wait => "wait",
+            Self::Origin => "origin",
+            Self::Total => "total",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_place_of_its_own() {
+        let mut all = vec![
+            Count::ConnectionsAccepted,
+            Count::ConnectionsClosed,
+            Count::ShedConnections,
+            Count::ShedAddress,
+            Count::HandshakesFailed,
+            Count::ExchangesBegun,
+            Count::ExchangesEnded,
+            Count::ExchangesHeld,
+            Count::ExchangesReplayed,
+            Count::BytesFromClients,
+            Count::BytesToClients,
+            Count::BytesFromOrigin,
+            Count::AnsweredByEdge,
+        ];
+        all.extend(Phase::ALL.map(Count::ClientTimeout));
+        all.extend(Phase::ALL.map(Count::OriginTimeout));
+        all.extend(Class::ALL.map(Count::Answered));
+        all.extend(Loss::ALL.map(Count::Lost));
+        let mut places: Vec<_> = all.iter().map(|count| count.index()).collect();
+        places.sort_unstable();
+        assert_eq!(places, (0..COUNTS).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_reader_sums_what_each_thread_counted() {
+        let ledger = Ledger::default();
+        let (one, two) = (ledger.open(), ledger.open());
+        one.count(Count::ExchangesBegun);
+        two.add(Count::ExchangesBegun, 2);
+        one.time(Span::Total, Duration::from_millis(1));
+        two.time(Span::Total, Duration::from_secs(500));
+        assert_eq!(ledger.sum(Count::ExchangesBegun), 3);
+        let total = ledger.distribution(Span::Total);
+        assert_eq!(total.count(), 2);
+        assert_eq!((total.buckets[0], total.buckets[BOUNDS.len()]), (1, 1));
+        assert_eq!(total.sum, Duration::from_millis(500_001));
+    }
+}

@@ -1,0 +1,59 @@
+//! What we tell systemd: ready, status, alive, reloading, stopping. Silent where there is none.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Tells the service manager; a no-op when `NOTIFY_SOCKET` is not set.
+#[derive(Debug, Clone, Copy)]
+pub struct Notifier {
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    /// Reads what the service manager wants of us from the environment.
+    pub fn from_environment() -> Self {
+        Self {
+            watchdog: sd_notify::watchdog_enabled(),
+        }
+    }
+
+    /// How often to call [`Notifier::alive`]: a third of `WatchdogSec`, or `None` when it is off.
+    pub fn pet_every(&self) -> Option<Duration> {
+        self.watchdog.map(|limit| limit / 3)
+    }
+
+    /// Start-up is finished; `status` is the line `systemctl status` shows.
+    pub fn ready(&self, status: &str) {
+        self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// One line for a human.
+    pub fn status(&self, status: &str) {
+        self.tell(&[NotifyState::Status(status)]);
+    }
+
+    /// Every thread of ours made progress.
+    pub fn alive(&self) {
+        self.tell(&[NotifyState::Watchdog]);
+    }
+
+    /// A reload begins. systemd wants the moment it began in the same message (sd_notify(3)).
+    pub fn reloading(&self, status: &str) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(moment) => self.tell(&[NotifyState::Reloading, moment, NotifyState::Status(status)]),
+            Err(error) => tracing::warn!(%error, "cannot read the monotonic clock for systemd"),
+        }
+    }
+
+    /// Shutdown has begun.
+    pub fn stopping(&self, status: &str) {
+        self.tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    }
+
+    fn tell(&self, states: &[NotifyState]) {
+        if let Err(error) = sd_notify::notify(states) {
+            tracing::warn!(%error, "cannot notify systemd");
+        }
+    }
+}
