@@ -1,1 +1,195 @@
 //! The bundled origin web server, an ordinary program that happens to live in our binary.
+//!
+//! [`serve`] is the whole program. `server` accepts and drives connections, `wire` bounds how slow a peer may be,
+//! `welcome` and `files` (through `confined`) are the two sites it can serve, and the rest is what those are made of:
+//! `representation` (conditional and partial answers), `echo`, `content` (bodies, error pages), `range` and `pattern`
+//! (both pure).
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+mod confined;
+mod content;
+mod echo;
+mod files;
+mod pattern;
+mod range;
+mod representation;
+mod server;
+mod welcome;
+mod wire;
+
+use server::Site;
+
+/// Most threads that may wait for the disk at once.
+const DISK_THREADS: usize = 32;
+
+/// What the bundled origin serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The address to listen on, in clear text. Port 0 takes a free port; the ready line names it.
+    pub listen: SocketAddr,
+    /// The directory whose files are served; without one, the built-in welcome site. It is resolved once, at start:
+    /// a symbolic link named here and changed later is not followed anew.
+    pub root: Option<PathBuf>,
+}
+
+/// Why the bundled origin could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The root can't be resolved or looked at.
+    #[error(
+        "cannot open the root {}: {cause}; pass --root a directory this user may read",
+        root.display()
+    )]
+    RootUnreadable {
+        /// The root as it was given.
+        root: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The root exists, and is something else.
+    #[error("the root {} is not a directory; pass --root the directory that holds the files", root.display())]
+    RootNotDirectory {
+        /// The root as it was given.
+        root: PathBuf,
+    },
+    /// The listen address can't be had.
+    #[error("cannot listen on {listen}: {cause}; {}", listen_remedy(cause))]
+    Listen {
+        /// The address as it was given.
+        listen: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system refused what every event loop needs (an epoll descriptor, a signal pipe).
+    #[error(
+        "cannot start the event loop: {0}; raise the limit on open files (ulimit -n) if it is reached"
+    )]
+    Runtime(#[source] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT, then finishes what is in flight within 5 s and returns.
+///
+/// Once bound, prints one line on standard error:
+/// `leeward origin: ready on http://ADDR (serving DIR | the built-in welcome site)`, with the real port.
+/// Runs on the calling thread, on a runtime of its own; call it from outside any runtime.
+///
+/// # Errors
+/// Only at start: the root is no readable directory, the address can't be had, or the event loop can't be made.
+pub fn serve(options: Options) -> Result<(), ServeError> {
+    let Options { listen, root } = options;
+    let (site, serving) = match root {
+        Some(root) => {
+            let site = files::Files::open(&root)?;
+            let serving = site.root().display().to_string();
+            (Site::Files(site), serving)
+        }
+        None => (
+            Site::Welcome(welcome::Welcome::new()),
+            "the built-in welcome site".to_owned(),
+        ),
+    };
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(DISK_THREADS)
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let outcome = runtime.block_on(async {
+        // Before the ready line: who reads it may send SIGTERM at once.
+        let stop = stop_asked().map_err(ServeError::Runtime)?;
+        let (listener, address) = bind(listen).await?;
+        // A closed standard error is no reason to die, so not `eprintln!`.
+        let _ = writeln!(
+            io::stderr(),
+            "leeward origin: ready on http://{address} (serving {serving})"
+        );
+        server::run(listener, Arc::new(site), stop).await;
+        Ok(())
+    });
+    // A read on a dead disk can't be cancelled; it must not keep us from leaving.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |cause| ServeError::Listen { listen, cause };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// A future that ends at the first SIGTERM or SIGINT; from this call on neither ends the process by itself.
+fn stop_asked() -> io::Result<impl Future<Output = ()>> {
+    async fn told(signal: &mut Signal) {
+        signal.recv().await;
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            () = told(&mut terminate) => {}
+            () = told(&mut interrupt) => {}
+        }
+    })
+}
+
+fn listen_remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "end the program that holds this port, or pass --listen another one (port 0 takes a free one)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE; pass --listen a higher one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address; pass --listen 127.0.0.1:PORT"
+        }
+        _ => "pass --listen another address, such as 127.0.0.1:8080",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(listen: &str, root: Option<PathBuf>) -> String {
+        let listen = listen.parse().unwrap();
+        serve(Options { listen, root }).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_root_that_does_not_exist_is_named_with_its_remedy() {
+        let message = refusal("127.0.0.1:0", Some(PathBuf::from("/nowhere/at/all")));
+        assert_eq!(
+            message,
+            "cannot open the root /nowhere/at/all: No such file or directory (os error 2); \
+             pass --root a directory this user may read"
+        );
+    }
+
+    #[test]
+    fn a_root_that_is_a_file_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let message = refusal("127.0.0.1:0", Some(file.path().to_owned()));
+        assert!(message.contains("is not a directory"), "{message}");
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named_with_its_remedy() {
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let message = refusal(&holder.local_addr().unwrap().to_string(), None);
+        assert!(
+            message.contains("end the program that holds this port"),
+            "{message}"
+        );
+    }
+}
