@@ -38,7 +38,7 @@ use WaitKind::{Accept, Child, Connect, Disk, Lock, Other, Poll, Read, Signal, Sl
 // The newer architecture left out the calls that a later one made needless.
 const NONE: u16 = u16::MAX;
 
-// Numbers from Linux 6.18: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
+// Compared with the headers of Linux 6.1 (asm/unistd_64.h, asm-generic/unistd.h). Numbers once given never change.
 #[rustfmt::skip]
 const KNOWN: &[Known] = &[
     on("read", 0, 63, Read),
