@@ -1,3 +1,4 @@
 //! Knows the origin's process.
 
 pub mod forensics;
+pub mod pid;
