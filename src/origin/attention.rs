@@ -1,0 +1,276 @@
+//! Collects what is seen and heard of one generation, and lays it out as evidence. Pure: `now` comes in.
+
+use std::time::{Duration, Instant};
+
+use super::forensics::{AcceptQueue, RunState, Seen, Vital};
+use super::probe::Reading;
+use super::roster::VisitSeen;
+use super::verdict::{Doing, Evidence, Voice};
+
+/// What was noticed of one generation so far.
+#[derive(Debug)]
+pub struct Attention {
+    begun: Instant,
+    has_answered: bool,
+    voice: Voice,
+    /// The last answer to a probe.
+    last_answer: Option<Instant>,
+    /// When the first probe was asked that is still without a sign of life.
+    asked: Option<Instant>,
+    refused_since: Option<Instant>,
+    doing: Doing,
+    doing_since: Instant,
+    sample: Option<Sample>,
+    shares: Shares,
+    accept_queue: Option<u32>,
+    unseen: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at: Instant,
+    cpu: Option<Duration>,
+    queued: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Shares {
+    processor: Option<f64>,
+    starved: Option<f64>,
+}
+
+/// Shares over a shorter stretch are mostly noise: processor time is counted in steps of 10 ms.
+const STRETCH: Duration = Duration::from_millis(400);
+
+impl Attention {
+    /// A generation begins at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            begun: now,
+            has_answered: false,
+            voice: Voice::None,
+            last_answer: None,
+            asked: None,
+            refused_since: None,
+            doing: Doing::Unseen,
+            doing_since: now,
+            sample: None,
+            shares: Shares::default(),
+            accept_queue: None,
+            unseen: Vec::new(),
+        }
+    }
+
+    /// A probe was sent.
+    pub fn asked(&mut self, now: Instant) {
+        self.asked.get_or_insert(now);
+    }
+
+    /// A probe, or a visit, ended like this.
+    pub fn heard(&mut self, reading: &Reading, now: Instant) {
+        match reading {
+            Reading::Answered { status, .. } => {
+                self.voice = Voice::Answered(*status);
+                self.has_answered = true;
+            }
+            Reading::Broken(_) => self.voice = Voice::Broken,
+            Reading::Silent => {
+                self.voice = Voice::Silent;
+                return;
+            }
+            Reading::Refused => {
+                self.voice = Voice::Refused;
+                self.refused_since.get_or_insert(now);
+                return;
+            }
+        }
+        self.last_answer = Some(now);
+        self.asked = None;
+        self.refused_since = None;
+    }
+
+    /// The process looks like this.
+    pub fn saw(&mut self, vital: &Vital, now: Instant) {
+        let doing = match (vital.state.known(), vital.tracer.known()) {
+            (Some(RunState::Traced), _) | (Some(RunState::Stopped), Some(Some(_))) => Doing::Traced,
+            (Some(RunState::Stopped), _) => Doing::Stopped,
+            (Some(RunState::Running), _) => Doing::Running,
+            (Some(RunState::DiskWait), _) => Doing::DiskWait,
+            (Some(RunState::Sleeping), _) => Doing::Sleeping,
+            _ => Doing::Unseen,
+        };
+        if doing != self.doing {
+            self.doing = doing;
+            self.doing_since = now;
+        }
+        self.unseen.clear();
+        let hidden = [
+            vital.state.hidden(),
+            vital.cpu.hidden(),
+            vital.queued.hidden(),
+        ];
+        self.unseen
+            .extend(hidden.into_iter().flatten().map(str::to_owned));
+        self.measure(vital, now);
+    }
+
+    /// So many connections wait to be accepted.
+    pub fn counted(&mut self, accept_queue: &Seen<Option<AcceptQueue>>) {
+        let queue = accept_queue.known().copied().flatten();
+        self.accept_queue = queue.map(|queue| queue.waiting);
+        self.unseen.extend(accept_queue.hidden().map(str::to_owned));
+    }
+
+    /// All of it, at `now`. `visits` are those under way, `last_life` when the last byte of any moved.
+    pub fn evidence(
+        &self,
+        visits: &[VisitSeen],
+        last_life: Option<Instant>,
+        now: Instant,
+    ) -> Evidence {
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let last_life = last_life.filter(|life| *life >= self.begun);
+        let heard = last_life.max(self.last_answer);
+        let probe = self
+            .asked
+            .filter(|asked| heard.is_none_or(|heard| heard < *asked));
+        let oldest = visits.iter().map(|visit| visit.age).max();
+        let question = [probe.map(since), oldest].into_iter().flatten().max();
+        let silence = match (question, heard.map(since)) {
+            (Some(question), Some(heard)) => question.min(heard),
+            (Some(question), None) => question,
+            (None, _) => Duration::ZERO,
+        };
+        let refused = self
+            .refused_since
+            .filter(|refused| heard.is_none_or(|heard| heard < *refused));
+        Evidence {
+            age: since(self.begun),
+            has_answered: self.has_answered,
+            doing: self.doing,
+            doing_for: since(self.doing_since),
+            processor_share: self.shares.processor,
+            starved_share: self.shares.starved,
+            silence,
+            refused_for: refused.map_or(Duration::ZERO, since),
+            voice: self.voice,
+            in_flight: visits.len(),
+            quiet: last_life.map(since),
+            accept_queue: self.accept_queue,
+            unseen: self.unseen.clone(),
+        }
+    }
+
+    fn measure(&mut self, vital: &Vital, now: Instant) {
+        let sample = Sample {
+            at: now,
+            cpu: vital.cpu.known().copied(),
+            queued: vital.queued.known().copied(),
+        };
+        let Some(before) = self.sample else {
+            self.sample = Some(sample);
+            return;
+        };
+        let stretch = now.saturating_duration_since(before.at);
+        if stretch < STRETCH {
+            return;
+        }
+        let share = |after: Option<Duration>, before: Option<Duration>| {
+            let grown = after?.saturating_sub(before?);
+            Some(grown.as_secs_f64() / stretch.as_secs_f64())
+        };
+        self.shares = Shares {
+            processor: share(sample.cpu, before.cpu),
+            starved: share(sample.queued, before.queued),
+        };
+        self.sample = Some(sample);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::roster::VisitId;
+
+    fn visit(age: u64) -> VisitSeen {
+        VisitSeen {
+            id: VisitId(1),
+            request: "GET /".to_owned(),
+            age: Duration::from_secs(age),
+            quiet: Duration::from_secs(age),
+            local: None,
+            received: 0,
+        }
+    }
+
+    fn after(begun: Instant, seconds: u64) -> Instant {
+        begun + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn silence_needs_a_question() {
+        let begun = Instant::now();
+        let attention = Attention::new(begun);
+        let evidence = attention.evidence(&[], None, after(begun, 100));
+        assert_eq!(evidence.silence, Duration::ZERO);
+    }
+
+    #[test]
+    fn silence_runs_from_the_first_unanswered_question() {
+        let begun = Instant::now();
+        let mut attention = Attention::new(begun);
+        attention.asked(after(begun, 10));
+        attention.heard(&Reading::Silent, after(begun, 12));
+        attention.asked(after(begun, 13));
+        let evidence = attention.evidence(&[], None, after(begun, 15));
+        assert_eq!(evidence.silence, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_visit_is_a_question_too_and_any_moving_byte_an_answer() {
+        let begun = Instant::now();
+        let attention = Attention::new(begun);
+        let evidence = attention.evidence(&[visit(8)], None, after(begun, 20));
+        assert_eq!(evidence.silence, Duration::from_secs(8));
+        let life = Some(after(begun, 17));
+        let evidence = attention.evidence(&[visit(8)], life, after(begun, 20));
+        assert_eq!(evidence.silence, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn life_of_a_generation_before_is_no_life_of_this_one() {
+        let before = Instant::now();
+        let mut attention = Attention::new(after(before, 10));
+        attention.asked(after(before, 11));
+        let evidence = attention.evidence(&[], Some(before), after(before, 15));
+        assert_eq!(evidence.silence, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_silent_probe_is_forgiven_when_others_are_answered() {
+        let begun = Instant::now();
+        let mut attention = Attention::new(begun);
+        attention.asked(after(begun, 1));
+        attention.heard(&Reading::Silent, after(begun, 3));
+        let life = Some(after(begun, 4));
+        let evidence = attention.evidence(&[], life, after(begun, 60));
+        assert_eq!(evidence.silence, Duration::ZERO);
+    }
+
+    #[test]
+    fn refusal_counts_from_the_first_and_ends_with_an_answer() {
+        let begun = Instant::now();
+        let mut attention = Attention::new(begun);
+        attention.heard(&Reading::Refused, after(begun, 1));
+        attention.heard(&Reading::Refused, after(begun, 2));
+        let evidence = attention.evidence(&[], None, after(begun, 3));
+        assert_eq!(evidence.refused_for, Duration::from_secs(2));
+        let answer = Reading::Answered {
+            status: 200,
+            took: Duration::ZERO,
+        };
+        attention.heard(&answer, after(begun, 4));
+        let evidence = attention.evidence(&[], None, after(begun, 5));
+        assert_eq!(evidence.refused_for, Duration::ZERO);
+    }
+}

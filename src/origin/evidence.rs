@@ -1,0 +1,133 @@
+//! From a verdict to an incident on the disk, within a bounded time, before anything is disturbed.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Watch;
+use super::forensics::{examine, sentence};
+use super::incident::{Incident, SCHEMA};
+use super::process::Process;
+use super::roster::VisitSeen;
+use super::senses::listening;
+use super::verdict::{Confidence, Judgement, Verdict};
+use crate::ground::deadline::Deadline;
+
+/// What the supervisor knows at the moment of the verdict.
+pub struct Scene<'a> {
+    /// Why the generation ends.
+    pub verdict: Verdict,
+    /// What was last believed.
+    pub judgement: Option<Judgement>,
+    /// For how long nothing has moved.
+    pub silence: Duration,
+    /// The requests under way.
+    pub visits: Vec<VisitSeen>,
+    /// The process.
+    pub process: &'a Process,
+}
+
+/// Looking may take this long, then the incident is written with what was seen.
+const LOOKING: Duration = Duration::from_secs(2);
+/// Writing may take this long; a dead disk must not keep a hung origin alive.
+const WRITING: Duration = Duration::from_secs(2);
+/// So many of the origin's last lines are kept.
+const LINES: usize = 50;
+/// So many incidents are told of on the status page.
+const TOLD: usize = 20;
+
+/// Looks at everything and tells it as an incident.
+pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
+    let view = &watch.board.view;
+    let pid = scene.process.pid();
+    let findings = match scene.verdict {
+        Verdict::Exited => None,
+        _ => {
+            let at = listening(&view.address);
+            let until = Instant::now() + LOOKING;
+            aside(LOOKING + Duration::from_millis(200), move || {
+                examine(pid, &at, until)
+            })
+            .await
+        }
+    };
+    let output = scene.process.output().last(LINES);
+    let said = match &findings {
+        Some(findings) => sentence(findings, scene.silence, |peer| {
+            let visit = scene
+                .visits
+                .iter()
+                .find(|visit| visit.local == Some(peer))?;
+            Some(format!(
+                "it serves {} (visit {})",
+                visit.request, visit.id.0
+            ))
+        }),
+        None => of_exit(scene.process, output.last()),
+    };
+    let now = Timestamp::now();
+    let moment = now.strftime("%Y%m%dT%H%M%S.%3fZ");
+    let (generation, verdict) = (view.generation, scene.verdict);
+    Incident {
+        schema: SCHEMA,
+        id: format!("{moment}-{generation}-{}", verdict.word()),
+        sentence: said,
+        opened: now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+        generation,
+        pid: Some(pid),
+        command: view.command.clone(),
+        judgement: judged(verdict, scene.judgement),
+        visits: scene.visits,
+        output,
+        findings,
+        ending: None,
+    }
+}
+
+/// Writes an incident down, synced, and puts it on the list; `step` says which part of its story this is.
+pub async fn record(watch: &mut Watch, incident: &Incident, step: &'static str) {
+    let list = &mut watch.board.view.incidents;
+    list.retain(|told| told.id != incident.id);
+    list.insert(0, incident.summary());
+    list.truncate(TOLD);
+    let Some(journal) = watch.journal.clone() else {
+        return;
+    };
+    let copy = incident.clone();
+    match aside(WRITING, move || journal.write(&copy)).await {
+        Some(Ok(path)) => tracing::info!(file = %path.display(), "incident {step}"),
+        Some(Err(error)) => tracing::error!(%error, "the incident cannot be written"),
+        None => tracing::error!("the incident was not on the disk within {WRITING:?}"),
+    }
+}
+
+/// Runs `work` on a thread of its own, and waits for it no longer than `limit`.
+async fn aside<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let work = tokio::task::spawn_blocking(work);
+    Deadline::within(limit).bound(work).await.ok()?.ok()
+}
+
+fn judged(verdict: Verdict, judgement: Option<Judgement>) -> Judgement {
+    match judgement {
+        Some(judgement) if judgement.verdict == verdict => judgement,
+        earlier => Judgement {
+            verdict,
+            confidence: Confidence::Conclusive,
+            evidence_for: vec!["its process has ended".to_owned()],
+            evidence_against: earlier.map_or_else(Vec::new, |it| it.evidence_against),
+            act: true,
+        },
+    }
+}
+
+fn of_exit(process: &Process, last_line: Option<&String>) -> String {
+    let pid = process.pid();
+    let how = process.fate().unwrap_or_else(|| "ended".to_owned());
+    match last_line {
+        Some(line) => format!("process {pid} {how}; its last line was: {line}"),
+        None => format!("process {pid} {how}, and had written nothing"),
+    }
+}

@@ -1,0 +1,185 @@
+//! The gate: may requests reach the origin, and which generation of it? Published through one watch value.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+
+use super::ending::Ending;
+use crate::ground::addr::OriginAddr;
+
+/// Whether requests may reach the origin.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// They may reach this generation.
+    Open(Arc<Generation>),
+    /// They wait.
+    Shut(Shut),
+}
+
+/// Why the gate is shut, and until when, as far as anyone can tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Shut {
+    /// Since when.
+    pub since: Instant,
+    /// When it will probably open, from what starts took so far.
+    pub expected: Instant,
+}
+
+/// One life of the origin process, as those see it who send it requests.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counted from 1.
+    pub number: u64,
+    /// Where this one listens.
+    pub address: OriginAddr,
+    slots: Arc<Semaphore>,
+    concurrency: usize,
+    ended: watch::Receiver<Option<Arc<Ending>>>,
+}
+
+/// Leave to use one unit of a generation's concurrency.
+///
+/// Given back when the answer is whole or the generation ended, never because a client left.
+#[derive(Debug)]
+pub struct OriginSlot {
+    generation: Arc<Generation>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Why there is no slot just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSlot {
+    /// All are in use.
+    Busy,
+    /// The generation has ended.
+    Ended,
+}
+
+/// Ends a generation: those at work with it learn how. Dropping it ends it without a word.
+#[derive(Debug)]
+pub struct Ender {
+    slots: Arc<Semaphore>,
+    ended: watch::Sender<Option<Arc<Ending>>>,
+}
+
+impl Generation {
+    /// A new generation with `concurrency` slots (at least 1), and what ends it.
+    pub fn begin(number: u64, address: OriginAddr, concurrency: usize) -> (Arc<Self>, Ender) {
+        let concurrency = concurrency.max(1);
+        let slots = Arc::new(Semaphore::new(concurrency));
+        let (sender, ended) = watch::channel(None);
+        let ender = Ender {
+            slots: slots.clone(),
+            ended: sender,
+        };
+        let generation = Self {
+            number,
+            address,
+            slots,
+            concurrency,
+            ended,
+        };
+        (Arc::new(generation), ender)
+    }
+
+    /// A slot, in the order of asking.
+    ///
+    /// # Errors
+    /// [`NoSlot::Ended`] when the generation ended meanwhile.
+    pub async fn slot(self: &Arc<Self>) -> Result<OriginSlot, NoSlot> {
+        match self.slots.clone().acquire_owned().await {
+            Ok(permit) => Ok(self.occupy(permit)),
+            Err(_) => Err(NoSlot::Ended),
+        }
+    }
+
+    /// A slot, if one is free at once.
+    ///
+    /// # Errors
+    /// [`NoSlot`].
+    pub fn free_slot(self: &Arc<Self>) -> Result<OriginSlot, NoSlot> {
+        match self.slots.clone().try_acquire_owned() {
+            Ok(permit) => Ok(self.occupy(permit)),
+            Err(TryAcquireError::NoPermits) => Err(NoSlot::Busy),
+            Err(TryAcquireError::Closed) => Err(NoSlot::Ended),
+        }
+    }
+
+    /// Slots in use.
+    pub fn busy(&self) -> usize {
+        self.concurrency
+            .saturating_sub(self.slots.available_permits())
+    }
+
+    /// Slots in all.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// Returns how the generation ended, once it has.
+    pub async fn ended(&self) -> Arc<Ending> {
+        let mut ended = self.ended.clone();
+        loop {
+            if let Some(ending) = ended.borrow_and_update().clone() {
+                return ending;
+            }
+            if ended.changed().await.is_err() {
+                return Arc::new(Ending::silent());
+            }
+        }
+    }
+
+    fn occupy(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> OriginSlot {
+        OriginSlot {
+            generation: self.clone(),
+            _permit: permit,
+        }
+    }
+}
+
+impl OriginSlot {
+    /// The generation it is a slot of.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+}
+
+impl Ender {
+    /// Ends the generation: waiters for a slot go back to the gate, visits in flight learn the ending.
+    pub fn end(self, ending: Ending) {
+        self.slots.close();
+        self.ended.send_replace(Some(Arc::new(ending)));
+    }
+}
+
+impl Drop for Ender {
+    fn drop(&mut self) {
+        self.slots.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::ending::Ending;
+
+    #[tokio::test]
+    async fn a_slot_of_a_dead_generation_is_never_handed_out() {
+        let address: OriginAddr = "127.0.0.1:1".parse().unwrap();
+        let (generation, ender) = Generation::begin(1, address, 1);
+        let slot = generation.free_slot().unwrap();
+        assert_eq!(generation.busy(), 1);
+        assert_eq!(generation.free_slot().err(), Some(NoSlot::Busy));
+        let waiter = {
+            let generation = generation.clone();
+            tokio::spawn(async move { generation.slot().await.err() })
+        };
+        tokio::task::yield_now().await;
+        ender.end(Ending::silent());
+        assert_eq!(waiter.await.unwrap(), Some(NoSlot::Ended));
+        drop(slot);
+        assert_eq!(generation.free_slot().err(), Some(NoSlot::Ended));
+        generation.ended().await;
+    }
+}

@@ -1,0 +1,102 @@
+//! One question to the origin: a whole GET on a connection of its own, within one deadline.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+
+use super::dial;
+use crate::config::settings;
+use crate::ground::addr::OriginAddr;
+use crate::ground::deadline::{self, Deadline};
+
+/// One answer to a probe, or its absence, by how far it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// An HTTP answer with this status: a sign of life, whatever it says.
+    Answered {
+        /// The status.
+        status: u16,
+        /// From the connect to the end of the answer.
+        took: Duration,
+    },
+    /// Nobody listens.
+    Refused,
+    /// No whole answer by the deadline.
+    Silent,
+    /// Something came, or the connection ended, but it was no HTTP answer.
+    Broken(String),
+}
+
+/// How long the measuring of concurrency may take.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Asks once.
+pub async fn ask(address: &OriginAddr, probe: &settings::Probe, deadline: Deadline) -> Reading {
+    let begun = deadline::now();
+    match deadline.bound(question(address, probe)).await {
+        Err(_) => Reading::Silent,
+        Ok(Err(reading)) => reading,
+        Ok(Ok(status)) => Reading::Answered {
+            status,
+            took: deadline::now() - begun,
+        },
+    }
+}
+
+/// Whether a second connection is served while a first is open and silent; `true` means concurrent.
+///
+/// The first connection is closed by RST, so a serial origin is released at once.
+pub async fn serves_two(address: &OriginAddr, probe: &settings::Probe, deadline: Deadline) -> bool {
+    let Ok(Ok(silent)) = deadline.bound(dial::open(address)).await else {
+        return false;
+    };
+    // The origin must have taken the silent one first, or the test proves nothing.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let second = ask(address, probe, deadline).await;
+    drop(silent);
+    matches!(second, Reading::Answered { .. })
+}
+
+/// The status of the answer, once the whole of it has arrived.
+async fn question(address: &OriginAddr, probe: &settings::Probe) -> Result<u16, Reading> {
+    let broken = |error: hyper::Error| Reading::Broken(error.to_string());
+    let stream = dial::open(address)
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
+                Reading::Refused
+            }
+            _ => Reading::Broken(error.to_string()),
+        })?;
+    let (mut sender, connection) = http1::handshake(stream.into_io()).await.map_err(broken)?;
+    let host = probe.host.clone().unwrap_or_else(|| address.authority());
+    let request = http::Request::get(&probe.path)
+        .header(HOST, host)
+        .header(
+            USER_AGENT,
+            concat!("leeward-probe/", env!("CARGO_PKG_VERSION")),
+        )
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| Reading::Broken(error.to_string()))?;
+    let asked = async {
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        let status = answer.status().as_u16();
+        let mut body = answer.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.map_err(broken)?;
+        }
+        Ok(status)
+    };
+    tokio::pin!(connection, asked);
+    tokio::select! {
+        answer = &mut asked => answer,
+        ended = &mut connection => match ended {
+            Ok(()) => asked.await,
+            Err(error) => Err(broken(error)),
+        },
+    }
+}

@@ -1,0 +1,228 @@
+//! The roster: every visit to the origin that is under way, so that a hang can be told by request,
+//! and when the origin last moved a byte. Each edge thread writes a page of its own.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// The number of one visit of one exchange to the origin; unique in one run of Leeward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct VisitId(pub u64);
+
+/// One visit as the watch sees it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VisitSeen {
+    /// Its number.
+    pub id: VisitId,
+    /// The method, and the target up to its query.
+    pub request: String,
+    /// How long ago it began, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub age: Duration,
+    /// How long ago a byte moved, either way, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub quiet: Duration,
+    /// Our end of the connection, once there is one.
+    pub local: Option<SocketAddr>,
+    /// Bytes of the answer's body taken so far.
+    pub received: u64,
+}
+
+/// All pages of the roster.
+#[derive(Debug, Clone)]
+pub struct Roster {
+    shared: Arc<Shared>,
+}
+
+/// One thread's page.
+#[derive(Debug, Clone)]
+pub struct Page {
+    shared: Arc<Shared>,
+    entries: Arc<Mutex<HashMap<u64, Entry>>>,
+}
+
+/// One visit under way; it leaves the roster when this is dropped.
+#[derive(Debug)]
+pub struct Visit {
+    id: VisitId,
+    page: Page,
+    moved: Arc<Moved>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    epoch: Instant,
+    next: AtomicU64,
+    /// Microseconds from the epoch to the last sign of life, of any visit.
+    last_life: AtomicU64,
+    pages: Mutex<Vec<Arc<Mutex<HashMap<u64, Entry>>>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    request: String,
+    begun: Instant,
+    local: Option<SocketAddr>,
+    moved: Arc<Moved>,
+}
+
+#[derive(Debug, Default)]
+struct Moved {
+    at: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Roster {
+    /// An empty roster; `epoch` is before everything it will ever note.
+    pub fn new(epoch: Instant) -> Self {
+        let shared = Shared {
+            epoch,
+            next: AtomicU64::new(1),
+            last_life: AtomicU64::new(0),
+            pages: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A page for one more thread.
+    pub fn open(&self) -> Page {
+        let entries = Arc::default();
+        locked(&self.shared.pages).push(Arc::clone(&entries));
+        let shared = self.shared.clone();
+        Page { shared, entries }
+    }
+
+    /// When the origin last gave a sign of life to any visit, if it ever did.
+    pub fn last_life(&self) -> Option<Instant> {
+        match self.shared.last_life.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(self.shared.instant(micros)),
+        }
+    }
+
+    /// The visits under way at `now`, the oldest first, `most` at the most.
+    pub fn visits(&self, now: Instant, most: usize) -> Vec<VisitSeen> {
+        let mut seen = Vec::new();
+        for page in locked(&self.shared.pages).iter() {
+            for (id, entry) in locked(page).iter() {
+                seen.push(entry.seen(VisitId(*id), now, &self.shared));
+            }
+        }
+        seen.sort_by_key(|visit| visit.id);
+        seen.truncate(most);
+        seen
+    }
+}
+
+impl Page {
+    /// A visit begins: `request` is the method and the target up to its query.
+    pub fn enter(&self, request: String) -> Visit {
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let begun = crate::ground::deadline::now();
+        let moved = Arc::new(Moved::default());
+        moved.at.store(self.shared.micros(begun), Ordering::Relaxed);
+        let entry = Entry {
+            request,
+            begun,
+            local: None,
+            moved: moved.clone(),
+        };
+        locked(&self.entries).insert(id, entry);
+        Visit {
+            id: VisitId(id),
+            page: self.clone(),
+            moved,
+        }
+    }
+}
+
+impl Visit {
+    /// Its number.
+    pub fn id(&self) -> VisitId {
+        self.id
+    }
+
+    /// The connection stands; `local` is our end of it.
+    pub fn connected(&self, local: Option<SocketAddr>) {
+        if let Some(entry) = locked(&self.page.entries).get_mut(&self.id.0) {
+            entry.local = local;
+        }
+    }
+
+    /// The origin took or gave bytes: `received` of its answer's body, or 0 for anything else.
+    pub fn life(&self, received: u64) {
+        let shared = &self.page.shared;
+        let micros = shared.micros(crate::ground::deadline::now());
+        self.moved.at.store(micros, Ordering::Relaxed);
+        self.moved.received.fetch_add(received, Ordering::Relaxed);
+        shared.last_life.fetch_max(micros, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        locked(&self.page.entries).remove(&self.id.0);
+    }
+}
+
+impl Shared {
+    fn micros(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn instant(&self, micros: u64) -> Instant {
+        self.epoch + Duration::from_micros(micros)
+    }
+}
+
+impl Entry {
+    fn seen(&self, id: VisitId, now: Instant, shared: &Shared) -> VisitSeen {
+        let moved = shared.instant(self.moved.at.load(Ordering::Relaxed));
+        VisitSeen {
+            id,
+            request: self.request.clone(),
+            age: now.saturating_duration_since(self.begun),
+            quiet: now.saturating_duration_since(moved),
+            local: self.local,
+            received: self.moved.received.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seconds<S: serde::Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64((length.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visit_is_on_the_roster_for_as_long_as_it_lasts() {
+        let roster = Roster::new(Instant::now());
+        let page = roster.open();
+        assert_eq!(roster.last_life(), None);
+        let visit = page.enter("GET /a".to_owned());
+        let other = roster.open().enter("GET /b".to_owned());
+        visit.life(10);
+        assert!(roster.last_life().is_some());
+        let seen = roster.visits(crate::ground::deadline::now(), 10);
+        let said: Vec<_> = seen.iter().map(|v| (&*v.request, v.received)).collect();
+        assert_eq!(said, [("GET /a", 10), ("GET /b", 0)]);
+        drop(visit);
+        drop(other);
+        assert!(roster.visits(Instant::now(), 10).is_empty());
+    }
+}

@@ -1,0 +1,200 @@
+//! Asks the origin and looks at it, at the pace its health calls for. One probe at a time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::attention::Attention;
+use super::forensics::{Listening, accept_queue, vital};
+use super::gate::Generation;
+use super::pid::Pid;
+use super::probe::{self, Reading};
+use super::roster::{Roster, VisitSeen};
+use super::verdict::{self, Evidence, Judgement, Limits};
+use super::view::View;
+use crate::config::settings::{self, Settings};
+use crate::ground::addr::OriginAddr;
+use crate::ground::deadline::{self, Deadline};
+
+/// The senses for one generation of the origin.
+pub struct Senses {
+    address: OriginAddr,
+    listening: Listening,
+    probe: settings::Probe,
+    limits: Limits,
+    roster: Roster,
+    pid: Option<Pid>,
+    attention: Attention,
+    probing: Option<Probing>,
+    next_probe: Instant,
+    next_look: Instant,
+    alert: bool,
+}
+
+type Probing = Pin<Box<dyn Future<Output = Reading> + Send>>;
+
+/// Between two looks at the process while nothing is wrong; each costs some tens of microseconds.
+const CALM: Duration = Duration::from_millis(500);
+/// The same while something is.
+const ALERT: Duration = Duration::from_millis(100);
+/// Between two probes of an origin that is starting.
+const STARTING: Duration = Duration::from_millis(50);
+/// A silence shorter than this is no reason to look closer.
+const NOTICED: Duration = Duration::from_millis(300);
+
+impl Senses {
+    /// Begins to watch whatever listens at `address`; `pid` is the process, if it is ours to look at.
+    pub fn new(
+        settings: &Settings,
+        address: OriginAddr,
+        pid: Option<Pid>,
+        roster: Roster,
+        now: Instant,
+    ) -> Self {
+        Self {
+            listening: listening(&address),
+            address,
+            probe: settings.origin.probe.clone(),
+            limits: Limits {
+                certain: settings.hang.certain,
+                silent: settings.hang.silent,
+                startup: settings.restart.startup,
+            },
+            roster,
+            pid,
+            attention: Attention::new(now),
+            probing: None,
+            next_probe: now,
+            next_look: now,
+            alert: false,
+        }
+    }
+
+    /// Returns with the next thing noticed: a reading, or nothing but the passing of time.
+    ///
+    /// A probe takes a slot of `generation` like any request, so that a serial origin that is busy with
+    /// us is not asked. Without a generation, there is nobody it could get in the way of.
+    pub async fn notice(
+        &mut self,
+        generation: Option<&Arc<Generation>>,
+        nudges: &mut mpsc::Receiver<Reading>,
+    ) -> Option<Reading> {
+        self.look();
+        self.ask(generation);
+        let wake = match self.probing {
+            Some(_) => self.next_look,
+            None => self.next_look.min(self.next_probe),
+        };
+        let probing = async {
+            match &mut self.probing {
+                Some(probing) => probing.await,
+                None => std::future::pending().await,
+            }
+        };
+        let reading = tokio::select! {
+            reading = probing => {
+                self.probing = None;
+                Some(reading)
+            }
+            Some(reading) = nudges.recv() => {
+                self.next_probe = deadline::now();
+                Some(reading)
+            }
+            () = tokio::time::sleep_until(wake.into()) => None,
+        };
+        if let Some(reading) = &reading {
+            let now = deadline::now();
+            self.attention.heard(reading, now);
+            if self.probing.is_none() {
+                self.next_probe = self.next_probe.max(now + self.pace(generation.is_some()));
+            }
+        }
+        reading
+    }
+
+    /// What all that was noticed comes to.
+    pub fn judge(&mut self) -> (Judgement, Evidence) {
+        let now = deadline::now();
+        let visits = self.visits(now);
+        let last_life = self.roster.last_life();
+        let evidence = self.attention.evidence(&visits, last_life, now);
+        let judgement = verdict::judge(&evidence, &self.limits);
+        self.alert = judgement.verdict.is_suspect()
+            || evidence.silence > NOTICED
+            || !evidence.refused_for.is_zero();
+        (judgement, evidence)
+    }
+
+    /// The requests under way, the oldest first.
+    pub fn visits(&self, now: Instant) -> Vec<VisitSeen> {
+        const TOLD: usize = 64;
+        self.roster.visits(now, TOLD)
+    }
+
+    /// Writes what is known of the process into the view.
+    pub fn describe(&self, view: &mut View, judgement: Judgement, evidence: &Evidence) {
+        view.accept_queue = evidence.accept_queue;
+        view.processor_share = evidence.processor_share;
+        view.judgement = Some(judgement);
+        if let Some(pid) = self.pid {
+            let vital = vital(pid);
+            view.resident = vital.resident_bytes.known().copied();
+            view.descriptors = vital.descriptors.known().copied();
+            view.threads = vital.threads.known().copied();
+        }
+    }
+
+    fn look(&mut self) {
+        let now = deadline::now();
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + if self.alert { ALERT } else { CALM };
+        if let Some(pid) = self.pid {
+            self.attention.saw(&vital(pid), now);
+        }
+        self.attention.counted(&accept_queue(&self.listening));
+    }
+
+    fn ask(&mut self, generation: Option<&Arc<Generation>>) {
+        let now = deadline::now();
+        if self.probing.is_some() || now < self.next_probe {
+            return;
+        }
+        let slot = match generation.map(Generation::free_slot) {
+            None => None,
+            Some(Ok(slot)) => Some(slot),
+            Some(Err(_)) => {
+                self.next_probe = now + self.probe.suspect_every;
+                return;
+            }
+        };
+        self.attention.asked(now);
+        let (address, probe) = (self.address.clone(), self.probe.clone());
+        let deadline = Deadline::after(now, self.probe.timeout);
+        self.probing = Some(Box::pin(async move {
+            let reading = probe::ask(&address, &probe, deadline).await;
+            drop(slot);
+            reading
+        }));
+    }
+
+    fn pace(&self, is_open: bool) -> Duration {
+        match (is_open, self.alert) {
+            (false, _) => STARTING.min(self.probe.suspect_every),
+            (true, true) => self.probe.suspect_every,
+            (true, false) => self.probe.every,
+        }
+    }
+}
+
+/// The origin's address in the words of forensics.
+pub fn listening(address: &OriginAddr) -> Listening {
+    match address {
+        OriginAddr::Tcp(addr) => Listening::Tcp(*addr),
+        OriginAddr::Unix(path) => Listening::Unix(path.clone()),
+    }
+}

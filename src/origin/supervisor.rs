@@ -1,0 +1,412 @@
+//! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::forensics::{accept_queue, holders};
+use super::gate::{Ender, Generation, Shut};
+use super::incident::{Closing, Incident};
+use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
+use super::observer::MANY;
+use super::probe::{self, Reading};
+use super::process::Process;
+use super::senses::{Senses, listening};
+use super::verdict::{Confidence, Evidence, Judgement, Verdict};
+use super::view::State;
+use super::{Ending, Watch, evidence, stop};
+use crate::config::settings;
+use crate::ground::deadline::{self, Deadline};
+use crate::ground::drain::Drain;
+
+struct Supervisor {
+    watch: Watch,
+    command: settings::Command,
+    life: Lifecycle,
+    current: Option<Current>,
+    /// The incident of the generation before, until the next one answers.
+    wound: Option<Wound>,
+    start_took: Duration,
+}
+
+/// The generation there is, from its spawn to its burial.
+struct Current {
+    process: Process,
+    senses: Senses,
+    open: Option<(Arc<Generation>, Ender)>,
+    spawned: Instant,
+    last: Option<(Judgement, Evidence)>,
+    never_answered: bool,
+}
+
+struct Wound {
+    incident: Option<Incident>,
+    shut: Instant,
+    told: Instant,
+}
+
+/// What a start is guessed to take before one was measured.
+const USUAL_START: Duration = Duration::from_secs(1);
+/// How long the port of an ended generation may stay taken before that is told as a fault.
+const PORT_FREE: Duration = Duration::from_secs(1);
+
+/// Supervises until the drain begins, ends the origin, and returns.
+pub async fn run(mut watch: Watch, mut drain: Drain) {
+    let Some(command) = watch.command.take() else {
+        return;
+    };
+    let now = deadline::now();
+    let mut supervisor = Supervisor {
+        life: Lifecycle::new(watch.settings.restart.clone(), now),
+        watch,
+        command,
+        current: None,
+        wound: None,
+        start_took: USUAL_START,
+    };
+    loop {
+        let event = supervisor.next(&mut drain).await;
+        supervisor.take(event).await;
+        if supervisor.life.phase() == Phase::Over {
+            return;
+        }
+    }
+}
+
+impl Supervisor {
+    /// Waits for what happens next.
+    async fn next(&mut self, drain: &mut Drain) -> Event {
+        let is_over = matches!(
+            self.life.phase(),
+            Phase::Stopping {
+                then: Then::Nothing,
+                ..
+            }
+        );
+        let Some(current) = &mut self.current else {
+            let Phase::Waiting { until } = self.life.phase() else {
+                return Event::Gone;
+            };
+            return tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => Event::Tick,
+                _ = drain.begun() => Event::Shutdown,
+            };
+        };
+        let generation = current
+            .open
+            .as_ref()
+            .map(|(generation, _)| generation.clone());
+        let noticed = current
+            .senses
+            .notice(generation.as_ref(), &mut self.watch.nudges);
+        let reading = tokio::select! {
+            biased;
+            _ = drain.begun(), if !is_over => return Event::Shutdown,
+            () = current.process.exited() => return Event::Exited,
+            reading = noticed => reading,
+        };
+        self.take_in(reading)
+    }
+
+    /// Turns what was noticed into an event.
+    fn take_in(&mut self, reading: Option<Reading>) -> Event {
+        let Some(current) = &mut self.current else {
+            return Event::Tick;
+        };
+        let answered = matches!(reading, Some(Reading::Answered { .. }));
+        if let Some(reading) = reading {
+            self.watch.board.view.probes.count(&reading);
+            self.watch.board.view.last_probe = Some((reading, deadline::now()));
+        }
+        let (judgement, evidence) = current.senses.judge();
+        let view = &mut self.watch.board.view;
+        current.senses.describe(view, judgement.clone(), &evidence);
+        let event = match judgement.act {
+            true => Event::Condemned(judgement.verdict),
+            false if answered => Event::Answered,
+            false => Event::Tick,
+        };
+        current.last = Some((judgement, evidence));
+        event
+    }
+
+    /// Takes one event and carries out what it orders, and what comes of that.
+    async fn take(&mut self, event: Event) {
+        let mut event = Some(event);
+        while let Some(happened) = event.take() {
+            let order = self.life.on(happened, deadline::now(), dice());
+            self.tell();
+            event = match order {
+                Some(Order::Spawn) => self.spawn().await,
+                Some(Order::Welcome) => self.welcome().await,
+                Some(Order::End(verdict)) => self.end(verdict).await,
+                None if self.is_late() => self.bury().await,
+                None => None,
+            };
+        }
+        self.tell();
+    }
+
+    /// An ending that had to be left unfinished can be finished now: the process has exited at last.
+    fn is_late(&self) -> bool {
+        let stopping = matches!(self.life.phase(), Phase::Stopping { .. });
+        let exited = |current: &Current| current.process.has_exited();
+        stopping && self.current.as_ref().is_some_and(exited)
+    }
+
+    async fn spawn(&mut self) -> Option<Event> {
+        if let Some(trouble) = self.port_trouble().await {
+            return self.fail_start(trouble);
+        }
+        let view = &mut self.watch.board.view;
+        let process = match Process::spawn(&self.command, &view.address) {
+            Ok(process) => process,
+            Err(error) => return self.fail_start(format!("cannot be started: {error}")),
+        };
+        let now = deadline::now();
+        view.generation += 1;
+        view.started = Some(now);
+        view.pid = Some(process.pid());
+        view.judgement = None;
+        tracing::info!(generation = view.generation, pid = %process.pid(), command = view.command, "origin started");
+        let senses = Senses::new(
+            &self.watch.settings,
+            view.address.clone(),
+            Some(process.pid()),
+            self.watch.roster.clone(),
+            now,
+        );
+        self.current = Some(Current {
+            process,
+            senses,
+            open: None,
+            spawned: now,
+            last: None,
+            never_answered: true,
+        });
+        None
+    }
+
+    fn fail_start(&mut self, trouble: String) -> Option<Event> {
+        tracing::error!(trouble, "the origin cannot be started");
+        self.watch.board.view.trouble = Some(trouble);
+        Some(Event::SpawnFailed)
+    }
+
+    /// Why the origin could not listen, should it be started now. A port may need a moment to be free.
+    async fn port_trouble(&self) -> Option<String> {
+        let at = listening(&self.watch.board.view.address);
+        if matches!(at, super::forensics::Listening::Unix(_)) {
+            return None;
+        }
+        let deadline = Deadline::within(PORT_FREE);
+        while let Some(Some(_)) = accept_queue(&at).known() {
+            if deadline.is_past(deadline::now()) {
+                let who = holders(&at, Instant::now() + PORT_FREE);
+                let names: Vec<String> = who
+                    .known()
+                    .into_iter()
+                    .flat_map(|holders| &holders.found)
+                    .map(|holder| format!("{} (process {})", holder.comm, holder.pid))
+                    .collect();
+                let who = match names.is_empty() {
+                    true => "a process we may not see".to_owned(),
+                    false => names.join(", "),
+                };
+                return Some(format!(
+                    "{at} is held by {who}; end it, or choose another origin.address"
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        None
+    }
+
+    /// It answers: measure how many it serves at once, unless that is known, and let requests through.
+    async fn welcome(&mut self) -> Option<Event> {
+        let current = self.current.as_mut()?;
+        let settings = &self.watch.settings.origin;
+        let view = &mut self.watch.board.view;
+        let concurrency = match settings.concurrency.or(view.concurrency) {
+            Some(known) => known,
+            None => {
+                let deadline = Deadline::within(settings.probe.timeout.min(probe::PATIENCE));
+                view.measured = true;
+                match probe::serves_two(&view.address, &settings.probe, deadline).await {
+                    true => MANY,
+                    // Also where the measuring itself was too much for it: then it is not tried again.
+                    false => 1,
+                }
+            }
+        };
+        let now = deadline::now();
+        self.start_took = now - current.spawned;
+        view.concurrency = Some(concurrency);
+        view.start_took = Some(self.start_took);
+        view.trouble = None;
+        let (generation, ender) =
+            Generation::begin(view.generation, view.address.clone(), concurrency);
+        current.open = Some((generation.clone(), ender));
+        current.never_answered = false;
+        tracing::info!(generation = view.generation, took = ?self.start_took, concurrency, "origin ready");
+        self.watch.board.open(generation);
+        self.heal(now).await;
+        None
+    }
+
+    /// Closes the incident of the generation before: now its cost is known.
+    async fn heal(&mut self, now: Instant) {
+        let Some(wound) = self.wound.take() else {
+            return;
+        };
+        let downtime = now - wound.shut;
+        tracing::info!(?downtime, "requests reach the origin again");
+        let Some(mut incident) = wound.incident else {
+            return;
+        };
+        if let Some(ending) = &mut incident.ending {
+            ending.downtime_seconds = Some(downtime.as_secs_f64());
+        }
+        evidence::record(&mut self.watch, &incident, "closed").await;
+    }
+
+    /// Shuts the gate, writes the story, ends the whole group.
+    async fn end(&mut self, verdict: Verdict) -> Option<Event> {
+        let current = self.current.as_mut()?;
+        let now = deadline::now();
+        self.watch.board.shut(Shut {
+            since: now,
+            expected: now + self.start_took,
+        });
+        let silence = current
+            .last
+            .as_ref()
+            .map_or(Duration::ZERO, |(_, evidence)| {
+                evidence
+                    .silence
+                    .max(evidence.refused_for)
+                    .max(match verdict {
+                        Verdict::Stopped => evidence.doing_for,
+                        _ => Duration::ZERO,
+                    })
+            });
+        let visits = current.senses.visits(now);
+        let mut confidence = Confidence::Conclusive;
+        let mut incident = None;
+        if verdict != Verdict::Requested {
+            let seen = evidence::Scene {
+                verdict,
+                judgement: current.last.take().map(|(judgement, _)| judgement),
+                silence,
+                visits: visits.clone(),
+                process: &current.process,
+            };
+            let opened = evidence::gather(&self.watch, seen).await;
+            confidence = opened.judgement.confidence;
+            tracing::error!(
+                verdict = verdict.word(),
+                incident = opened.id,
+                "{}",
+                opened.sentence
+            );
+            evidence::record(&mut self.watch, &opened, "opened").await;
+            incident = Some(opened);
+        }
+        let current = self.current.as_mut()?;
+        if let Some((_, ender)) = current.open.take() {
+            let suspects = visits
+                .iter()
+                .filter(|visit| verdict.blames_requests() && visit.quiet >= silence)
+                .map(|visit| visit.id)
+                .collect();
+            ender.end(Ending {
+                verdict: Some(verdict),
+                suspects,
+            });
+        }
+        *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
+        self.wound.get_or_insert(Wound {
+            incident,
+            shut: now,
+            told: now - silence.min(now - current.spawned),
+        });
+        let ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
+        match stop::descend(&current.process, ladder).await {
+            true => self.bury().await,
+            false => self.give_up(),
+        }
+    }
+
+    /// The group is gone: take the exit status, and say how it ended.
+    async fn bury(&mut self) -> Option<Event> {
+        let current = self.current.take()?;
+        let pid = current.process.pid();
+        let obituary = stop::clear(current.process);
+        self.watch.board.view.pid = None;
+        tracing::info!(%pid, "origin {obituary}");
+        if let Some(wound) = &mut self.wound {
+            let detection = wound.shut - wound.told;
+            if let Some(incident) = &mut wound.incident {
+                incident.ending.get_or_insert(Closing {
+                    obituary: obituary.clone(),
+                    detection_seconds: detection.as_secs_f64(),
+                    downtime_seconds: None,
+                });
+            }
+        }
+        if current.never_answered {
+            self.watch.board.view.trouble = Some(format!("its last start failed: it {obituary}"));
+        }
+        Some(Event::Gone)
+    }
+
+    /// Killed, and still there: it hangs in the kernel. No second one is started beside it.
+    fn give_up(&mut self) -> Option<Event> {
+        let pid = self.watch.board.view.pid;
+        let trouble = format!(
+            "process {} does not end, though it was killed: it is held in the kernel (state D); see its incident",
+            pid.map(|pid| pid.to_string()).unwrap_or_default()
+        );
+        tracing::error!(trouble);
+        self.watch.board.view.trouble = Some(trouble);
+        self.is_final().then_some(Event::Gone)
+    }
+
+    fn is_final(&self) -> bool {
+        matches!(
+            self.life.phase(),
+            Phase::Stopping {
+                then: Then::Nothing,
+                ..
+            }
+        )
+    }
+
+    /// Publishes the view as it is now.
+    fn tell(&mut self) {
+        let board = &mut self.watch.board;
+        let verdict = board
+            .view
+            .judgement
+            .as_ref()
+            .map(|judgement| judgement.verdict);
+        let state = State::of(&self.life, verdict);
+        let before = board.view.state;
+        if state != before {
+            tracing::info!(
+                from = before.word(),
+                to = state.word(),
+                verdict = verdict.map(Verdict::word),
+                "origin state"
+            );
+        }
+        board.view.enter(state, deadline::now());
+        board.publish();
+    }
+}
+
+/// A number from 0 to 1 that nobody needs to be able to guess or not to guess.
+fn dice() -> f64 {
+    use std::hash::{BuildHasher, Hasher};
+    let drawn = std::hash::RandomState::new().build_hasher().finish();
+    drawn as f64 / u64::MAX as f64
+}

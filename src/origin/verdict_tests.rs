@@ -1,0 +1,153 @@
+//! One row of the table of verdicts at a time.
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    certain: Duration::from_millis(1500),
+    silent: Duration::from_secs(10),
+    startup: Duration::from_secs(60),
+};
+
+fn healthy() -> Evidence {
+    Evidence {
+        age: Duration::from_secs(1000),
+        has_answered: true,
+        doing: Doing::Sleeping,
+        doing_for: Duration::from_secs(1),
+        processor_share: Some(0.0),
+        starved_share: Some(0.0),
+        silence: Duration::ZERO,
+        refused_for: Duration::ZERO,
+        voice: Voice::Answered(200),
+        in_flight: 0,
+        quiet: None,
+        accept_queue: Some(0),
+        unseen: Vec::new(),
+    }
+}
+
+fn verdict(change: impl FnOnce(&mut Evidence)) -> (Verdict, bool) {
+    let mut evidence = healthy();
+    change(&mut evidence);
+    let judgement = judge(&evidence, &LIMITS);
+    (judgement.verdict, judgement.act)
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn an_answer_proves_life_even_an_error() {
+    assert_eq!(verdict(|_| {}), (Verdict::Healthy, false));
+    let erroring = verdict(|e| e.voice = Voice::Answered(503));
+    assert_eq!(erroring, (Verdict::Erroring, false));
+}
+
+#[test]
+fn a_start_counts_nothing_until_its_time_is_over() {
+    let young = |e: &mut Evidence| {
+        e.has_answered = false;
+        e.age = secs(59);
+        e.silence = secs(59);
+    };
+    assert_eq!(verdict(young), (Verdict::Starting, false));
+    let late = |e: &mut Evidence| {
+        e.has_answered = false;
+        e.age = secs(60);
+    };
+    assert_eq!(verdict(late), (Verdict::StartTimedOut, true));
+}
+
+#[test]
+fn a_stopped_process_is_conclusive_a_traced_one_is_left_alone() {
+    let stopped = |length: u64| {
+        verdict(|e| {
+            e.doing = Doing::Stopped;
+            e.doing_for = Duration::from_millis(length);
+        })
+    };
+    assert_eq!(stopped(1400), (Verdict::Stopped, false));
+    assert_eq!(stopped(1500), (Verdict::Stopped, true));
+    let traced = verdict(|e| {
+        e.doing = Doing::Traced;
+        e.doing_for = secs(1000);
+        e.silence = secs(1000);
+    });
+    assert_eq!(traced, (Verdict::Traced, false));
+}
+
+#[test]
+fn silence_asleep_is_a_hang_after_the_longer_wait() {
+    let asleep = |seconds| verdict(|e| e.silence = secs(seconds));
+    assert_eq!(asleep(9), (Verdict::Silent, false));
+    assert_eq!(asleep(10), (Verdict::HungBlocked, true));
+}
+
+#[test]
+fn silence_at_work_is_busy_and_a_hang_only_after_three_times_as_long() {
+    let running = |seconds| {
+        verdict(|e| {
+            e.processor_share = Some(0.99);
+            e.silence = secs(seconds);
+        })
+    };
+    assert_eq!(running(29), (Verdict::Busy, false));
+    assert_eq!(running(30), (Verdict::HungSpinning, true));
+}
+
+#[test]
+fn bytes_that_move_are_life() {
+    let moving = verdict(|e| {
+        e.voice = Voice::Silent;
+        e.silence = secs(1);
+        e.quiet = Some(secs(1));
+    });
+    assert_eq!(moving, (Verdict::Busy, false));
+}
+
+#[test]
+fn a_starved_host_never_costs_a_restart() {
+    for doing in [Doing::Sleeping, Doing::Running] {
+        let starved = verdict(|e| {
+            e.doing = doing;
+            e.starved_share = Some(0.6);
+            e.silence = secs(1000);
+        });
+        assert_eq!(starved, (Verdict::Starved, false));
+    }
+    let start = verdict(|e| {
+        e.has_answered = false;
+        e.starved_share = Some(0.6);
+    });
+    assert_eq!(start, (Verdict::Starved, false));
+}
+
+#[test]
+fn a_disk_wait_is_told_and_not_killed() {
+    let waiting = verdict(|e| {
+        e.doing = Doing::DiskWait;
+        e.silence = secs(1000);
+    });
+    assert_eq!(waiting, (Verdict::DiskWait, false));
+}
+
+#[test]
+fn a_port_that_is_gone_is_restarted_after_the_shorter_wait() {
+    let refused = |length: u64| verdict(|e| e.refused_for = Duration::from_millis(length));
+    assert_eq!(refused(100), (Verdict::NotListening, false));
+    assert_eq!(refused(1500), (Verdict::NotListening, true));
+}
+
+#[test]
+fn a_judgement_tells_its_facts_and_what_it_could_not_see() {
+    let mut evidence = healthy();
+    evidence.silence = secs(12);
+    evidence.in_flight = 3;
+    evidence.unseen = vec!["its system call: not permitted".to_owned()];
+    let judgement = judge(&evidence, &LIMITS);
+    let told = judgement.evidence_for.join("; ");
+    assert!(told.contains("no sign of life for 12.0 s"), "{told}");
+    assert!(told.contains("3 requests under way"), "{told}");
+    assert_eq!(judgement.evidence_against, evidence.unseen);
+}

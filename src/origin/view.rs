@@ -1,0 +1,203 @@
+//! What the watch tells of the origin: the whole picture at one instant, replaced at each change.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::incident::Summary;
+use super::lifecycle::{Lifecycle, Phase};
+use super::pid::Pid;
+use super::probe::Reading;
+use super::verdict::{Judgement, Verdict};
+use crate::ground::addr::OriginAddr;
+
+/// The word a user sees for the origin: a total function of phase and verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Started, or about to be; not answered yet.
+    Starting,
+    /// It answers.
+    Ready,
+    /// Something is wrong, and not yet sure.
+    Suspect,
+    /// Sure; the evidence is being taken, the end is near.
+    Hung,
+    /// It is being ended.
+    Stopping,
+    /// There is no process; the next start waits.
+    Backoff,
+    /// Restarting does not help; it is tried slowly, for ever.
+    Degraded,
+}
+
+/// Whether Leeward owns the origin's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// It starts, ends and restarts it.
+    Owned,
+    /// It only looks and tells.
+    Observed,
+}
+
+/// The origin at one instant.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Whose process it is.
+    pub care: Care,
+    /// The word.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// Where it listens.
+    pub address: OriginAddr,
+    /// The command that starts it, for a person.
+    pub command: Option<String>,
+    /// Counted from 1; 0 before the first.
+    pub generation: u64,
+    /// When this generation was started, or first seen.
+    pub started: Option<Instant>,
+    /// How long the last start took, to the first answer.
+    pub start_took: Option<Duration>,
+    /// Its process.
+    pub pid: Option<Pid>,
+    /// How many requests it works on at once, once that is known.
+    pub concurrency: Option<usize>,
+    /// Whether that was measured and not set.
+    pub measured: bool,
+    /// What is believed of it.
+    pub judgement: Option<Judgement>,
+    /// The last probe, and when it ended.
+    pub last_probe: Option<(Reading, Instant)>,
+    /// Resident memory in bytes.
+    pub resident: Option<u64>,
+    /// Open descriptors.
+    pub descriptors: Option<u64>,
+    /// Threads.
+    pub threads: Option<u32>,
+    /// Its share of one processor lately.
+    pub processor_share: Option<f64>,
+    /// Connections waiting to be accepted.
+    pub accept_queue: Option<u32>,
+    /// How many generations ended, by verdict.
+    pub restarts: BTreeMap<Verdict, u64>,
+    /// How many probes ended, by what came of them.
+    pub probes: Probes,
+    /// The last incidents, the newest first.
+    pub incidents: Vec<Summary>,
+    /// Why the last start failed, if it did.
+    pub trouble: Option<String>,
+}
+
+/// How many probes ended, by what came of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// With an answer.
+    pub answered: u64,
+    /// Without one in time.
+    pub silent: u64,
+    /// Nobody listened.
+    pub refused: u64,
+    /// No HTTP.
+    pub broken: u64,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Ready,
+        Self::Suspect,
+        Self::Hung,
+        Self::Stopping,
+        Self::Backoff,
+        Self::Degraded,
+    ];
+
+    /// The word for an origin of ours.
+    pub fn of(life: &Lifecycle, verdict: Option<Verdict>) -> Self {
+        match life.phase() {
+            Phase::Waiting { .. } | Phase::Over if life.is_degraded() => Self::Degraded,
+            Phase::Waiting { .. } | Phase::Over => Self::Backoff,
+            Phase::Starting { .. } if life.is_degraded() => Self::Degraded,
+            Phase::Starting { .. } => Self::Starting,
+            Phase::Ready { .. } if verdict.is_some_and(Verdict::is_suspect) => Self::Suspect,
+            Phase::Ready { .. } => Self::Ready,
+            Phase::Stopping { verdict, .. } if verdict.is_hang() => Self::Hung,
+            Phase::Stopping { .. } => Self::Stopping,
+        }
+    }
+
+    /// One lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Suspect => "suspect",
+            Self::Hung => "hung",
+            Self::Stopping => "stopping",
+            Self::Backoff => "backoff",
+            Self::Degraded => "degraded",
+        }
+    }
+}
+
+impl View {
+    /// The picture before anything is known.
+    pub fn blank(care: Care, address: OriginAddr, now: Instant) -> Self {
+        Self {
+            care,
+            state: State::Starting,
+            since: now,
+            address,
+            command: None,
+            generation: 0,
+            started: None,
+            start_took: None,
+            pid: None,
+            concurrency: None,
+            measured: false,
+            judgement: None,
+            last_probe: None,
+            resident: None,
+            descriptors: None,
+            threads: None,
+            processor_share: None,
+            accept_queue: None,
+            restarts: BTreeMap::new(),
+            probes: Probes::default(),
+            incidents: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    /// Enters a state; the time it began stays when it is the same as before.
+    pub fn enter(&mut self, state: State, now: Instant) {
+        if state != self.state {
+            self.state = state;
+            self.since = now;
+        }
+    }
+
+    /// The line `systemctl status` shows.
+    pub fn line(&self) -> String {
+        let state = self.state.word();
+        match (&self.judgement, &self.trouble) {
+            (_, Some(trouble)) => format!("origin {state}: {trouble}"),
+            (Some(judgement), None) if judgement.verdict.is_suspect() => {
+                format!("origin {state}: {}", judgement.verdict.word())
+            }
+            _ => format!("origin {state}, generation {}", self.generation),
+        }
+    }
+}
+
+impl Probes {
+    /// Counts one.
+    pub fn count(&mut self, reading: &Reading) {
+        match reading {
+            Reading::Answered { .. } => self.answered += 1,
+            Reading::Silent => self.silent += 1,
+            Reading::Refused => self.refused += 1,
+            Reading::Broken(_) => self.broken += 1,
+        }
+    }
+}
