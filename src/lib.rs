@@ -2,5 +2,6 @@
 
 pub mod bundled;
 pub mod config;
+pub mod exchange;
 pub mod ground;
 pub mod origin;

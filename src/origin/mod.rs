@@ -36,7 +36,7 @@ pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut};
 pub use incident::Journal;
 pub use probe::Reading;
 pub use process::LAUNCH;
-pub use roster::{Page, Visit, VisitId};
+pub use roster::{Page, Pulse, Visit, VisitId};
 pub use view::{Care, State, View};
 
 /// What the other rooms may know of the origin, and ask of it.

@@ -51,6 +51,13 @@ pub struct Page {
 pub struct Visit {
     id: VisitId,
     page: Page,
+    pulse: Pulse,
+}
+
+/// Through which a visit's signs of life are told.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    shared: Arc<Shared>,
     moved: Arc<Moved>,
 }
 
@@ -138,7 +145,10 @@ impl Page {
         Visit {
             id: VisitId(id),
             page: self.clone(),
-            moved,
+            pulse: Pulse {
+                shared: self.shared.clone(),
+                moved,
+            },
         }
     }
 }
@@ -156,13 +166,19 @@ impl Visit {
         }
     }
 
+    /// Its pulse, for those who carry its bytes.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+}
+
+impl Pulse {
     /// The origin took or gave bytes: `received` of its answer's body, or 0 for anything else.
     pub fn life(&self, received: u64) {
-        let shared = &self.page.shared;
-        let micros = shared.micros(crate::ground::deadline::now());
+        let micros = self.shared.micros(crate::ground::deadline::now());
         self.moved.at.store(micros, Ordering::Relaxed);
         self.moved.received.fetch_add(received, Ordering::Relaxed);
-        shared.last_life.fetch_max(micros, Ordering::Relaxed);
+        self.shared.last_life.fetch_max(micros, Ordering::Relaxed);
     }
 }
 
@@ -216,7 +232,7 @@ mod tests {
         assert_eq!(roster.last_life(), None);
         let visit = page.enter("GET /a".to_owned());
         let other = roster.open().enter("GET /b".to_owned());
-        visit.life(10);
+        visit.pulse().life(10);
         assert!(roster.last_life().is_some());
         let seen = roster.visits(crate::ground::deadline::now(), 10);
         let said: Vec<_> = seen.iter().map(|v| (&*v.request, v.received)).collect();

@@ -1,0 +1,238 @@
+//! The answer on its way to the client: its head made anew, its body read behind the origin from the spool.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap, VIA};
+use http::{Method, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+
+use super::head::{is_hop_by_hop, nominated, via};
+use super::outcome::Outcome;
+use super::spool::SpoolReader;
+use crate::ground::failure::{Cause, Failure, Phase};
+
+/// The head of the origin's answer, judged and rebuilt.
+#[derive(Debug, Clone)]
+pub struct AnswerHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields, none of them hop-by-hop.
+    pub headers: HeaderMap,
+    /// The length of the body, where the head told it.
+    pub length: Option<u64>,
+    /// Whether a body follows at all.
+    pub has_body: bool,
+}
+
+/// What the client is given. The exchange ends when this is given out, or dropped.
+#[derive(Debug)]
+pub struct AnswerBody {
+    source: Source,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Read behind the origin; so many bytes are still to come, where that is known.
+    Spool {
+        reader: SpoolReader,
+        left: Option<u64>,
+    },
+    /// Made by us.
+    Own(Option<Bytes>),
+    /// There is none.
+    Nothing,
+}
+
+/// Judges and rebuilds the head of an answer to a request with this method.
+///
+/// # Errors
+/// The origin's [`Failure`] at [`Phase::FirstByte`].
+pub fn rebuild(answer: &http::response::Parts, method: &Method) -> Result<AnswerHead, Failure> {
+    let status = answer.status;
+    if status.is_informational() {
+        let what = "an answer with a 1xx status that nobody asked for";
+        return Err(Failure::origin(Phase::FirstByte, Cause::Unsupported(what)));
+    }
+    let nominated = nominated(&answer.headers);
+    let mut headers = HeaderMap::with_capacity(answer.headers.len() + 1);
+    for (name, value) in &answer.headers {
+        if !is_hop_by_hop(name, &nominated) && *name != CONTENT_LENGTH {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.append(VIA, via(Version::HTTP_11));
+    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    let length = length(&answer.headers)?;
+    let chunked = answer.headers.contains_key(http::header::TRANSFER_ENCODING);
+    if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT && !chunked) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let has_body = method != Method::HEAD && !bodiless;
+    Ok(AnswerHead {
+        status,
+        headers,
+        length: length.filter(|_| has_body && !chunked),
+        has_body,
+    })
+}
+
+fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let Some(value) = headers.get(CONTENT_LENGTH) else {
+        return Ok(None);
+    };
+    let number = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    number.map(Some).ok_or_else(|| {
+        let cause = Cause::Malformed("its Content-Length is not a number");
+        Failure::origin(Phase::FirstByte, cause)
+    })
+}
+
+impl AnswerBody {
+    /// The body behind a head, read from the spool.
+    pub fn spooled(head: &AnswerHead, reader: SpoolReader, outcome: Outcome) -> Self {
+        let left = head.length.or_else(|| reader.whole_len());
+        let source = match head.has_body && left != Some(0) {
+            true => Source::Spool { reader, left },
+            false => Source::Nothing,
+        };
+        Self::from(source, outcome)
+    }
+
+    /// A body of our own.
+    pub fn own(bytes: Bytes, outcome: Outcome) -> Self {
+        let source = match bytes.is_empty() {
+            true => Source::Nothing,
+            false => Source::Own(Some(bytes)),
+        };
+        Self::from(source, outcome)
+    }
+
+    fn from(source: Source, mut outcome: Outcome) -> Self {
+        if matches!(source, Source::Nothing) {
+            outcome.delivered();
+        }
+        Self { source, outcome }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let Self { source, outcome } = self.get_mut();
+        let bytes = match source {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Own(bytes) => match bytes.take() {
+                Some(bytes) => bytes,
+                None => return Poll::Ready(None),
+            },
+            Source::Spool { reader, left } => match std::task::ready!(reader.poll_next(cx)) {
+                None => {
+                    outcome.delivered();
+                    return Poll::Ready(None);
+                }
+                Some(Err(failure)) => {
+                    outcome.cut_off(failure.clone());
+                    return Poll::Ready(Some(Err(failure)));
+                }
+                Some(Ok(bytes)) => {
+                    if let Some(left) = left {
+                        *left = left.saturating_sub(bytes.len() as u64);
+                    }
+                    bytes
+                }
+            },
+        };
+        outcome.gave(bytes.len());
+        if Self::is_given(source) {
+            outcome.delivered();
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        Self::is_given(&self.source)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Nothing | Source::Own(None) => SizeHint::with_exact(0),
+            Source::Own(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Spool {
+                left: Some(left), ..
+            } => SizeHint::with_exact(*left),
+            Source::Spool { left: None, .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl AnswerBody {
+    fn is_given(source: &Source) -> bool {
+        match source {
+            Source::Nothing | Source::Own(None) => true,
+            Source::Own(Some(_)) => false,
+            Source::Spool { reader, left } => *left == Some(0) || reader.is_done(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rebuilt(status: u16, fields: &[(&str, &str)]) -> Result<AnswerHead, Failure> {
+        let mut answer = http::Response::builder().status(status);
+        for (name, value) in fields {
+            answer = answer.header(*name, *value);
+        }
+        let (parts, ()) = answer.body(()).unwrap().into_parts();
+        rebuild(&parts, &Method::GET)
+    }
+
+    #[test]
+    fn fields_of_the_origins_connection_stay_behind() {
+        let fields = [
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "3"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+        ];
+        let head = rebuilt(200, &fields).unwrap();
+        let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "set-cookie", "via"]);
+        assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
+        assert_eq!(head.length, Some(3));
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_not_believed() {
+        let fields = [("transfer-encoding", "chunked"), ("content-length", "3")];
+        let head = rebuilt(200, &fields).unwrap();
+        assert_eq!(head.length, None);
+        assert!(!head.headers.contains_key("content-length"));
+    }
+
+    #[test]
+    fn an_upgrade_nobody_asked_for_is_no_answer() {
+        assert!(rebuilt(101, &[]).is_err());
+    }
+
+    #[test]
+    fn no_content_has_no_length() {
+        let head = rebuilt(204, &[("content-length", "0")]).unwrap();
+        assert!(!head.has_body && !head.headers.contains_key("content-length"));
+    }
+}

@@ -1,0 +1,205 @@
+//! The errand: waits for leave, visits the origin, and again where that is safe. It outlives the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::answer::AnswerHead;
+use super::forward::{self, Missed};
+use super::hold::Wait;
+use super::intake::Taken;
+use super::outcome::Visits;
+use super::replay::{self, Delivery, Past};
+use super::spool::{self, SpoolReader};
+use crate::ground::deadline;
+use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::ledger::{Count, Span, Tally};
+use crate::origin::{Page, Reading};
+
+/// What came of an errand, as far as the client is concerned.
+#[derive(Debug)]
+pub struct Answer {
+    /// The head and the body behind it, or why there is none.
+    pub result: Result<(AnswerHead, SpoolReader), Failure>,
+    /// What it went through.
+    pub visits: Visits,
+    /// How long it waited for leave.
+    pub wait: Option<Duration>,
+    /// From the leave to the head of the answer.
+    pub origin: Option<Duration>,
+}
+
+/// Between two tries of an origin that refuses connections, while the watch has not yet said why.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
+/// back for as long as it waits; once it is with the origin, it goes on to the end.
+pub async fn send(
+    shared: &Shared,
+    tally: &Arc<Tally>,
+    page: &Page,
+    taken: Taken,
+    request: String,
+) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    let errand = Errand {
+        shared: shared.clone(),
+        tally: tally.clone(),
+        page: page.clone(),
+        taken,
+        request,
+        wait: Wait::begin(),
+        replays: 0,
+        reply: Some(reply),
+    };
+    tokio::spawn(errand.run());
+    answer.await.unwrap_or_else(|_| Answer {
+        result: Err(Failure::edge(Phase::Drain, Cause::NotReady)),
+        visits: Visits::default(),
+        wait: None,
+        origin: None,
+    })
+}
+
+struct Errand {
+    shared: Shared,
+    tally: Arc<Tally>,
+    page: Page,
+    taken: Taken,
+    request: String,
+    wait: Wait,
+    replays: u32,
+    /// Taken when the client is answered.
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+impl Errand {
+    async fn run(mut self) {
+        let mut gate = self.shared.origin.gate();
+        let begun = deadline::now();
+        loop {
+            let waiting = self.shared.waiting.clone();
+            let client_left = async {
+                match &mut self.reply {
+                    Some(reply) => reply.closed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let slot = tokio::select! {
+                slot = waiting.admit(&mut gate, &mut self.wait) => slot,
+                () = client_left => return,
+            };
+            let slot = match slot {
+                Ok(slot) => slot,
+                Err(failure) => return self.fail(failure),
+            };
+            let wait = deadline::now() - begun;
+            self.tally.time(Span::Wait, wait);
+            match self.visit(slot, wait).await {
+                Ok(()) => return,
+                Err(missed) if self.may_go_again(&missed) => {
+                    self.go_again(&missed).await;
+                }
+                Err(missed) => return self.fail(missed.failure),
+            }
+        }
+    }
+
+    async fn visit(
+        &mut self,
+        slot: crate::origin::OriginSlot,
+        wait: Duration,
+    ) -> Result<(), Missed> {
+        let settings = &self.shared.settings;
+        let (writer, reader) = spool::tee(settings.spool.exchange, &self.shared.budget);
+        let visit = self.page.enter(self.request.clone());
+        let begun = deadline::now();
+        let visits = self.visits();
+        let reply = &mut self.reply;
+        let commit = |head: AnswerHead| {
+            if let Some(reply) = reply.take() {
+                let _ = reply.send(Answer {
+                    result: Ok((head, reader)),
+                    visits,
+                    wait: Some(wait),
+                    origin: Some(deadline::now() - begun),
+                });
+            }
+        };
+        let deadlines = &settings.origin.deadlines;
+        let done = forward::visit(&self.taken, &slot, &visit, deadlines, &writer, commit).await;
+        self.tally.time(Span::Origin, deadline::now() - begun);
+        self.tally.add(Count::BytesFromOrigin, writer.len());
+        if let Err(missed) = &done {
+            writer.end(Err(missed.failure.clone()));
+            if missed.failure.cause == Cause::Refused {
+                self.shared.origin.report(Reading::Refused);
+            }
+        }
+        done
+    }
+
+    fn may_go_again(&self, missed: &Missed) -> bool {
+        let past = Past {
+            delivery: missed.delivery,
+            replays: self.replays,
+            is_suspect: missed.is_suspect,
+        };
+        let ours = &missed.failure;
+        let is_final = matches!(
+            ours.cause,
+            Cause::TimedOut { .. }
+                | Cause::Malformed(_)
+                | Cause::Unsupported(_)
+                | Cause::Full { .. }
+        );
+        // A deadline of the origin's that passed would pass again; so would a bad answer be given again.
+        let is_final = is_final && ours.phase != Phase::Connect;
+        let late = self
+            .shared
+            .waiting
+            .deadline(&self.wait)
+            .is_past(deadline::now());
+        !is_final && !late && replay::may_replay(&self.taken.head.method, past)
+    }
+
+    async fn go_again(&mut self, missed: &Missed) {
+        if missed.delivery == Delivery::NeverSent {
+            let pause = self.shared.waiting.deadline(&self.wait);
+            let _ = pause.bound(tokio::time::sleep(REFUSED_PAUSE)).await;
+            return;
+        }
+        self.replays += 1;
+        self.tally.count(Count::ExchangesReplayed);
+        tracing::info!(request = self.request, because = %missed.failure, "sent to the origin again");
+    }
+
+    fn fail(mut self, failure: Failure) {
+        let visits = self.visits();
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Answer {
+                result: Err(failure),
+                visits,
+                wait: None,
+                origin: None,
+            });
+        }
+    }
+
+    fn visits(&self) -> Visits {
+        Visits {
+            was_held: self.wait.was_held,
+            was_replayed: self.replays > 0,
+        }
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if self.wait.was_held {
+            self.tally.count(Count::ExchangesHeld);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One visit to the origin: dial, send, take the answer into a spool at loopback speed, all under the
+//! origin's deadlines. The client's pace plays no part in it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+
+use super::answer::{self, AnswerHead};
+use super::intake::Taken;
+use super::replay::Delivery;
+use super::spool::{SpoolWriter, Whole};
+use crate::config::settings::OriginDeadlines;
+use crate::ground::deadline::Deadline;
+use crate::ground::failure::{Cause, Failure, Phase};
+use crate::origin::{OriginSlot, Pulse, Visit, dial};
+
+/// A visit that brought no whole answer.
+#[derive(Debug)]
+pub struct Missed {
+    /// Why.
+    pub failure: Failure,
+    /// How far the request had come.
+    pub delivery: Delivery,
+    /// Whether the origin hung while it was at this request.
+    pub is_suspect: bool,
+}
+
+/// An answer is given to the client no later than this after its head, however much of it there is.
+const COMMIT_AFTER: Duration = Duration::from_millis(50);
+/// Or as soon as this much of its body has come. Until then a failure can still be mended unseen.
+const COMMIT_BYTES: u64 = 64 << 10;
+
+/// Visits the origin with `taken`. `commit` is called once, when the answer may be shown to the client;
+/// the body goes into `spool` before and after. Ends when the answer is whole, or lost.
+///
+/// # Errors
+/// [`Missed`], with [`Delivery::Answered`] when `commit` had been called.
+pub async fn visit(
+    taken: &Taken,
+    slot: &OriginSlot,
+    visit: &Visit,
+    deadlines: &OriginDeadlines,
+    spool: &SpoolWriter,
+    commit: impl FnOnce(AnswerHead),
+) -> Result<(), Missed> {
+    let generation = slot.generation();
+    let mut delivery = Delivery::NeverSent;
+    let result = {
+        let walk = Walk {
+            taken,
+            slot,
+            visit,
+            deadlines,
+            spool,
+            delivery: &mut delivery,
+        };
+        let mut walk = pin!(walk.go(commit));
+        tokio::select! {
+            biased;
+            result = &mut walk => result.map_err(|failure| (failure, false)),
+            ending = generation.ended() => {
+                let is_suspect = ending.suspects(visit.id());
+                let cause = if is_suspect { Cause::Suspect } else { Cause::Died };
+                Err((Failure::origin(Phase::FirstByte, cause), is_suspect))
+            }
+        }
+    };
+    result.map_err(|(failure, is_suspect)| Missed {
+        failure,
+        delivery,
+        is_suspect,
+    })
+}
+
+struct Walk<'a> {
+    taken: &'a Taken,
+    slot: &'a OriginSlot,
+    visit: &'a Visit,
+    deadlines: &'a OriginDeadlines,
+    spool: &'a SpoolWriter,
+    delivery: &'a mut Delivery,
+}
+
+impl Walk<'_> {
+    async fn go(self, commit: impl FnOnce(AnswerHead)) -> Result<(), Failure> {
+        let total = Deadline::within(self.deadlines.total);
+        let stream = self.dial(total).await?;
+        self.visit.connected(stream.local());
+        let first_byte = Deadline::within(self.deadlines.first_byte).min(total);
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .handshake(stream.into_io())
+            .await
+            .map_err(|error| broken(Phase::Send, &error))?;
+        let request = request(self.taken, self.visit);
+        *self.delivery = Delivery::Unknown;
+        let take = async {
+            let answer = first_byte
+                .bound(sender.send_request(request))
+                .await
+                .map_err(|_| self.late(Phase::FirstByte, total))?
+                .map_err(|error| broken(Phase::FirstByte, &error))?;
+            self.visit.pulse().life(0);
+            let (parts, body) = answer.into_parts();
+            let head = answer::rebuild(&parts, &self.taken.head.method)?;
+            let shown = Shown {
+                head,
+                commit,
+                delivery: self.delivery,
+            };
+            take_body(body, shown, self.spool, self.visit, self.deadlines, total).await
+        };
+        beside(connection, take).await
+    }
+
+    async fn dial(&self, total: Deadline) -> Result<dial::OriginStream, Failure> {
+        let limit = self.deadlines.connect;
+        let deadline = Deadline::within(limit).min(total);
+        match deadline
+            .bound(dial::open(&self.slot.generation().address))
+            .await
+        {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(Failure::origin(
+                Phase::Connect,
+                match error.kind() {
+                    std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
+                        Cause::Refused
+                    }
+                    _ => Cause::Broken(error.to_string()),
+                },
+            )),
+            Err(_) => Err(Failure::origin(
+                Phase::Connect,
+                Cause::TimedOut {
+                    limit,
+                    key: "origin.deadlines.connect",
+                },
+            )),
+        }
+    }
+
+    fn late(&self, phase: Phase, total: Deadline) -> Failure {
+        late(self.deadlines, phase, total)
+    }
+}
+
+const READ_BUFFER: usize = 64 << 10;
+
+struct Shown<'a, C> {
+    head: AnswerHead,
+    commit: C,
+    delivery: &'a mut Delivery,
+}
+
+async fn take_body<C: FnOnce(AnswerHead)>(
+    mut body: Incoming,
+    shown: Shown<'_, C>,
+    spool: &SpoolWriter,
+    visit: &Visit,
+    deadlines: &OriginDeadlines,
+    total: Deadline,
+) -> Result<(), Failure> {
+    let commit_by = Deadline::within(COMMIT_AFTER);
+    let mut shown = Some(shown);
+    let show = |shown: &mut Option<Shown<'_, C>>| {
+        if let Some(shown) = shown.take() {
+            *shown.delivery = Delivery::Answered;
+            (shown.commit)(shown.head);
+        }
+    };
+    let mut idle = Deadline::within(deadlines.idle).min(total);
+    loop {
+        let by = match shown {
+            Some(_) => commit_by.min(idle),
+            None => idle,
+        };
+        let Ok(frame) = by.bound(body.frame()).await else {
+            if by == idle {
+                return Err(late(deadlines, Phase::Answer, total));
+            }
+            show(&mut shown);
+            continue;
+        };
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| match error.is_incomplete_message() {
+            true => Failure::origin(Phase::Answer, Cause::Truncated),
+            false => broken(Phase::Answer, &error),
+        })?;
+        idle = Deadline::within(deadlines.idle).min(total);
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        visit.pulse().life(data.len() as u64);
+        spool.push(data).map_err(|full| {
+            let limit = full.budget as u64;
+            let key = "spool.memory";
+            Failure::edge(Phase::Answer, Cause::Full { limit, key })
+        })?;
+        if spool.len() >= COMMIT_BYTES {
+            show(&mut shown);
+        }
+    }
+    spool.end(Ok(()));
+    show(&mut shown);
+    Ok(())
+}
+
+fn late(deadlines: &OriginDeadlines, phase: Phase, total: Deadline) -> Failure {
+    let (limit, key) = match phase {
+        _ if total.is_past(crate::ground::deadline::now()) => {
+            (deadlines.total, "origin.deadlines.total")
+        }
+        Phase::FirstByte => (deadlines.first_byte, "origin.deadlines.first_byte"),
+        _ => (deadlines.idle, "origin.deadlines.idle"),
+    };
+    Failure::origin(phase, Cause::TimedOut { limit, key })
+}
+
+fn broken(phase: Phase, error: &hyper::Error) -> Failure {
+    let cause = match error.is_parse() {
+        true => Cause::Malformed("its answer is not HTTP as we know it"),
+        false => Cause::Broken(error.to_string()),
+    };
+    Failure::origin(phase, cause)
+}
+
+fn request(taken: &Taken, visit: &Visit) -> http::Request<Sent> {
+    let mut request = http::Request::new(Sent {
+        whole: taken.body.clone(),
+        next: 0,
+        left: taken.body.len(),
+        pulse: visit.pulse().clone(),
+    });
+    *request.method_mut() = taken.head.method.clone();
+    *request.uri_mut() = taken.head.target.clone().into();
+    let headers = request.headers_mut();
+    *headers = taken.head.headers.clone();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if taken.has_body {
+        headers.insert(CONTENT_LENGTH, taken.body.len().into());
+    }
+    request
+}
+
+/// The body on its way to the origin, from the spool.
+struct Sent {
+    whole: Whole,
+    next: usize,
+    left: u64,
+    pulse: Pulse,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let Some(piece) = this.whole.piece(this.next) else {
+            return Poll::Ready(None);
+        };
+        if this.next > 0 {
+            // The piece before was taken from us: the origin reads.
+            this.pulse.life(0);
+        }
+        this.next += 1;
+        this.left = this.left.saturating_sub(piece.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// Runs `work` with the connection it depends on beside it; what ails the connection shows in `work`.
+async fn beside<T>(connection: impl Future, work: impl Future<Output = T>) -> T {
+    let mut connection = pin!(connection);
+    let mut work = pin!(work);
+    let mut is_open = true;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        if is_open && connection.as_mut().poll(cx).is_ready() {
+            is_open = false;
+        }
+        // What the connection has just received is there to be taken now.
+        work.as_mut().poll(cx)
+    })
+    .await
+}

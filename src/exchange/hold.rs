@@ -1,0 +1,264 @@
+//! Waits for the gate and for a slot, first come first served, within the client's deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::config::settings::Settings;
+use crate::ground::deadline::{self, Deadline};
+use crate::ground::failure::{Cause, Failure, Phase};
+use crate::origin::{Gate, OriginSlot};
+
+/// Those who wait, and how many of them may.
+#[derive(Debug, Clone)]
+pub struct Waiting(Arc<Counts>);
+
+/// The wait of one exchange. It begins once, however often the exchange is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    begun: Instant,
+    /// Whether the gate was ever found shut.
+    pub was_held: bool,
+}
+
+#[derive(Debug)]
+struct Counts {
+    queue: usize,
+    hold: usize,
+    queue_timeout: Duration,
+    hold_timeout: Duration,
+    queued: AtomicUsize,
+    held: AtomicUsize,
+}
+
+/// A place among those who wait; given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Waiting {
+    /// Nobody waits yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self(Arc::new(Counts {
+            queue: settings.origin.queue,
+            hold: settings.hold.requests,
+            queue_timeout: settings.origin.deadlines.queue,
+            hold_timeout: settings.hold.timeout,
+            queued: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+        }))
+    }
+
+    /// How many wait for a slot.
+    pub fn queued(&self) -> usize {
+        self.0.queued.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for the gate.
+    pub fn held(&self) -> usize {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// Waits for leave to visit the origin.
+    ///
+    /// # Errors
+    /// The origin's failure at [`Phase::Hold`] or the edge's at [`Phase::Queue`]: too many wait, or the
+    /// wait was too long.
+    pub async fn admit(
+        &self,
+        gate: &mut watch::Receiver<Gate>,
+        wait: &mut Wait,
+    ) -> Result<OriginSlot, Failure> {
+        loop {
+            let state = gate.borrow_and_update().clone();
+            match state {
+                Gate::Open(generation) => {
+                    if let Ok(slot) = generation.free_slot() {
+                        return Ok(slot);
+                    }
+                    let _place = self.queue_up()?;
+                    let deadline = self.deadline(wait);
+                    let admitted = async {
+                        let slot = tokio::select! {
+                            slot = generation.slot() => slot.ok(),
+                            _ = gate.changed() => return None,
+                        };
+                        if slot.is_none() {
+                            // Ended; the gate is about to say so.
+                            let _ = gate.changed().await;
+                        }
+                        slot
+                    };
+                    match deadline.bound(admitted).await {
+                        Ok(Some(slot)) => return Ok(slot),
+                        Ok(None) => {}
+                        Err(_) => return Err(self.too_late(wait)),
+                    }
+                }
+                Gate::Shut(_) => {
+                    wait.was_held = true;
+                    let _place = self.hold_on()?;
+                    let deadline = self.deadline(wait);
+                    match deadline.bound(gate.changed()).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => return Err(Failure::origin(Phase::Hold, Cause::NotReady)),
+                        Err(_) => return Err(self.too_late(wait)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// By when the exchange must have got its slot, from what it has met so far.
+    pub fn deadline(&self, wait: &Wait) -> Deadline {
+        let timeout = match wait.was_held {
+            true => self.0.hold_timeout.max(self.0.queue_timeout),
+            false => self.0.queue_timeout,
+        };
+        Deadline::after(wait.begun, timeout)
+    }
+
+    fn queue_up(&self) -> Result<Place<'_>, Failure> {
+        let (limit, key) = (self.0.queue, "origin.queue");
+        Place::take(&self.0.queued, limit).ok_or_else(|| {
+            let limit = limit as u64;
+            Failure::edge(Phase::Queue, Cause::Full { limit, key })
+        })
+    }
+
+    fn hold_on(&self) -> Result<Place<'_>, Failure> {
+        let (limit, key) = (self.0.hold, "hold.requests");
+        Place::take(&self.0.held, limit).ok_or_else(|| {
+            let limit = limit as u64;
+            Failure::edge(Phase::Hold, Cause::Full { limit, key })
+        })
+    }
+
+    fn too_late(&self, wait: &Wait) -> Failure {
+        let late = |limit, key| Cause::TimedOut { limit, key };
+        match wait.was_held {
+            true => Failure::origin(Phase::Hold, late(self.0.hold_timeout, "hold.timeout")),
+            false => {
+                let cause = late(self.0.queue_timeout, "origin.deadlines.queue");
+                Failure::edge(Phase::Queue, cause)
+            }
+        }
+    }
+}
+
+impl Wait {
+    /// The wait begins now.
+    pub fn begin() -> Self {
+        Self {
+            begun: deadline::now(),
+            was_held: false,
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    fn take(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
+        let order = Ordering::Relaxed;
+        let one_more = |taken: usize| (taken < limit).then_some(taken + 1);
+        count.fetch_update(order, order, one_more).ok()?;
+        Some(Self(count))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::{Generation, Shut};
+
+    fn shut() -> Gate {
+        let now = deadline::now();
+        Gate::Shut(Shut {
+            since: now,
+            expected: now,
+        })
+    }
+
+    fn open(concurrency: usize) -> (Gate, impl Sized) {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let (generation, ender) = Generation::begin(1, address, concurrency);
+        (Gate::Open(generation), ender)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shut_gate_holds_a_request_until_it_opens() {
+        let waiting = Waiting::new(&Settings::default());
+        let (sender, mut gate) = watch::channel(shut());
+        let held = {
+            let waiting = waiting.clone();
+            tokio::spawn(async move {
+                let mut wait = Wait::begin();
+                let slot = waiting.admit(&mut gate, &mut wait).await;
+                (slot.is_ok(), wait.was_held)
+            })
+        };
+        tokio::time::sleep(Duration::from_secs(19)).await;
+        assert_eq!(waiting.held(), 1);
+        let (gate, _ender) = open(1);
+        sender.send_replace(gate);
+        assert_eq!(held.await.unwrap(), (true, true));
+        assert_eq!(waiting.held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_ends_at_its_deadline() {
+        let waiting = Waiting::new(&Settings::default());
+        let (_sender, mut gate) = watch::channel(shut());
+        let begun = deadline::now();
+        let failure = waiting
+            .admit(&mut gate, &mut Wait::begin())
+            .await
+            .unwrap_err();
+        assert!(failure.to_string().contains("hold.timeout"), "{failure}");
+        assert_eq!((deadline::now() - begun).as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_has_an_end_in_length_and_in_time() {
+        let mut settings = Settings::default();
+        settings.origin.queue = 1;
+        let waiting = Waiting::new(&settings);
+        let (gate, _ender) = open(1);
+        let (_sender, mut gate) = watch::channel(gate);
+        let _slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let queued = {
+            let (waiting, mut gate) = (waiting.clone(), gate.clone());
+            tokio::spawn(async move { waiting.admit(&mut gate, &mut Wait::begin()).await.err() })
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let shed = waiting.admit(&mut gate, &mut Wait::begin()).await;
+        assert!(shed.unwrap_err().to_string().contains("origin.queue"));
+        let late = queued.await.unwrap().unwrap().to_string();
+        assert!(late.contains("origin.deadlines.queue"), "{late}");
+        assert_eq!(waiting.queued(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_slot_of_a_dead_generation_waits_for_the_next() {
+        let waiting = Waiting::new(&Settings::default());
+        let (first, ender) = open(1);
+        let (sender, mut gate) = watch::channel(first);
+        let _slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let queued = {
+            let waiting = waiting.clone();
+            tokio::spawn(async move { waiting.admit(&mut gate, &mut Wait::begin()).await.is_ok() })
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sender.send_replace(shut());
+        drop(ender);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (second, _ender) = open(1);
+        sender.send_replace(second);
+        assert!(queued.await.unwrap());
+    }
+}

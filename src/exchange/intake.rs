@@ -1,0 +1,257 @@
+//! Takes a request wholly into our hands, under the client's deadlines. The client's wait ends here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use super::head::OriginHead;
+use super::spool::{Budget, Pages, Whole};
+use crate::config::settings::{EdgeDeadlines, EdgeLimits, Pace};
+use crate::ground::deadline::{self, Deadline};
+use crate::ground::failure::{Cause, Failure, Phase};
+
+/// A request wholly in our hands: the only thing that may be forwarded.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Its head, rebuilt.
+    pub head: OriginHead,
+    /// Its body, whole.
+    pub body: Whole,
+    /// Whether it came with a body at all, an empty one included.
+    pub has_body: bool,
+}
+
+/// What bounds the intake of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds<'a> {
+    /// How long the client may take.
+    pub deadlines: &'a EdgeDeadlines,
+    /// How much it may send.
+    pub limits: &'a EdgeLimits,
+    /// Bytes free of the budget.
+    pub allowance: usize,
+    /// The budget.
+    pub budget: &'a Budget,
+}
+
+/// Receives the whole body that follows `head`.
+///
+/// # Errors
+/// The client's failure at [`Phase::Body`], or the edge's where the spool is full.
+pub async fn take<B>(head: OriginHead, body: B, bounds: Bounds<'_>) -> Result<Taken, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let hint = body.size_hint();
+    let has_body = !body.is_end_stream();
+    if hint.lower() > bounds.limits.body {
+        return Err(too_large(bounds.limits));
+    }
+    let mut pages = Pages::new(bounds.allowance, bounds.budget);
+    if has_body {
+        receive(body, &mut pages, bounds).await?;
+    }
+    let has_body = has_body || hint.exact().is_some_and(|length| length > 0);
+    Ok(Taken {
+        head,
+        body: pages.into_whole(),
+        has_body,
+    })
+}
+
+async fn receive<B>(body: B, pages: &mut Pages, bounds: Bounds<'_>) -> Result<(), Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let stall = bounds.deadlines.body_stall;
+    let mut pacer = Pacer::new(bounds.deadlines.body_pace);
+    let mut body = std::pin::pin!(body);
+    loop {
+        let deadline = pacer.tighten(Deadline::within(stall));
+        let frame = deadline
+            .bound(body.frame())
+            .await
+            .map_err(|_| pacer.too_late(stall))?;
+        let Some(frame) = frame else { return Ok(()) };
+        let frame = frame
+            .map_err(|error| Failure::client(Phase::Body, Cause::Broken(error.to_string())))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if pages.len() + data.len() as u64 > bounds.limits.body {
+            return Err(too_large(bounds.limits));
+        }
+        pacer.moved(data.len());
+        pages.push(data).map_err(|full| {
+            let limit = full.budget as u64;
+            let key = "spool.memory";
+            Failure::edge(Phase::Body, Cause::Full { limit, key })
+        })?;
+    }
+}
+
+/// Keeps the least pace: at any time, so many bytes must have come as the rate asks for since `after`.
+struct Pacer {
+    begun: std::time::Instant,
+    pace: Option<Pace>,
+    bytes: u64,
+}
+
+impl Pacer {
+    fn new(pace: Option<Pace>) -> Self {
+        Self {
+            begun: deadline::now(),
+            pace,
+            bytes: 0,
+        }
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// The instant by which more must have come, for the pace to be kept.
+    fn due(&self) -> Option<Deadline> {
+        let pace = self.pace?;
+        let earned = Duration::from_secs_f64(self.bytes as f64 / pace.rate as f64);
+        Some(Deadline::after(
+            self.begun,
+            pace.after.saturating_add(earned),
+        ))
+    }
+
+    fn tighten(&self, stall: Deadline) -> Deadline {
+        self.due().map_or(stall, |due| due.min(stall))
+    }
+
+    fn too_late(&self, stall: Duration) -> Failure {
+        let late = self.due().is_some_and(|due| due.is_past(deadline::now()));
+        let cause = match self.pace {
+            Some(pace) if late => Cause::TooSlow {
+                pace: pace.rate,
+                key: "edge.deadlines.body_pace",
+            },
+            _ => Cause::TimedOut {
+                limit: stall,
+                key: "edge.deadlines.body_stall",
+            },
+        };
+        Failure::client(Phase::Body, cause)
+    }
+}
+
+fn too_large(limits: &EdgeLimits) -> Failure {
+    let (limit, key) = (limits.body, "edge.limits.body");
+    Failure::client(Phase::Body, Cause::TooLarge { limit, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::exchange::head;
+    use crate::ground::addr::ClientAddr;
+
+    type Frame = Result<http_body::Frame<Bytes>, std::io::Error>;
+
+    fn head() -> OriginHead {
+        let request = Request::post("/").header("host", "a").body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let client = ClientAddr("192.0.2.7:1".parse().unwrap());
+        head::rebuild(&parts, client, &EdgeLimits::default(), "a").unwrap()
+    }
+
+    /// What comes of a body that yields a frame of `size` bytes each `every`, for ever.
+    async fn dripping(size: usize, every: Duration) -> (Failure, Duration) {
+        let (sender, receiver) = mpsc::channel::<Frame>(1);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let frame = http_body::Frame::data(Bytes::from(vec![1; size]));
+                if sender.send(Ok(frame)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let stream = frames(receiver);
+        let begun = deadline::now();
+        let (deadlines, limits) = (EdgeDeadlines::default(), EdgeLimits::default());
+        let bounds = Bounds {
+            deadlines: &deadlines,
+            limits: &limits,
+            allowance: 1 << 20,
+            budget: &Budget::new(64 << 20),
+        };
+        let failure = take(head(), stream, bounds).await.unwrap_err();
+        (failure, deadline::now() - begun)
+    }
+
+    fn frames(
+        mut receiver: mpsc::Receiver<Frame>,
+    ) -> impl Body<Data = Bytes, Error = std::io::Error> {
+        struct Frames<F>(F);
+        impl<F> Body for Frames<F>
+        where
+            F: FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<Frame>> + Unpin,
+        {
+            type Data = Bytes;
+            type Error = std::io::Error;
+
+            fn poll_frame(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Frame>> {
+                (self.0)(cx)
+            }
+        }
+        Frames(move |cx: &mut std::task::Context<'_>| receiver.poll_recv(cx))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_is_given_up_after_the_stall_timeout() {
+        let (failure, took) = dripping(1, Duration::from_secs(3600)).await;
+        assert!(failure.to_string().contains("body_stall"), "{failure}");
+        assert_eq!(took.as_secs(), 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up_by_its_pace() {
+        let (failure, took) = dripping(1, Duration::from_secs(1)).await;
+        assert!(failure.to_string().contains("body_pace"), "{failure}");
+        assert_eq!(took.as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_keeps_the_pace_is_taken_until_its_size_ends_it() {
+        let (failure, took) = dripping(16 << 10, Duration::from_secs(10)).await;
+        assert!(
+            failure.to_string().contains("edge.limits.body"),
+            "{failure}"
+        );
+        assert!(took > Duration::from_secs(10_000), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_taken_whole() {
+        let (deadlines, limits) = (EdgeDeadlines::default(), EdgeLimits::default());
+        let bounds = Bounds {
+            deadlines: &deadlines,
+            limits: &limits,
+            allowance: 0,
+            budget: &Budget::new(1 << 20),
+        };
+        let body = http_body_util::Full::new(Bytes::from_static(b"abc"));
+        let taken = take(head(), body, bounds).await.unwrap();
+        assert_eq!(taken.body.piece(0).as_deref(), Some(&b"abc"[..]));
+        assert!(taken.has_body);
+        let none = http_body_util::Empty::<Bytes>::new();
+        let taken = take(head(), none, bounds).await.unwrap();
+        assert!(taken.body.len() == 0 && !taken.has_body);
+    }
+}
