@@ -1,0 +1,98 @@
+//! `ailing`: the sick origin that the tests put behind Leeward.
+//!
+//! A deliberately primitive web server: blocking sockets, no timeout anywhere, one connection at a time (unless
+//! `--threads` says otherwise), each closed after its answer. Whoever holds its one thread holds everybody: that is the
+//! disease Leeward cures. The path of a request chooses the symptom: [`answers`] hold the ordinary and odd answers,
+//! [`diseases`] what never answers, and [`request`] reads what was asked.
+//!
+//! ```text
+//! ailing --listen ADDR [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
+//!        [--ignore-term] [--ledger FILE] [--banner TEXT]
+//! ```
+//!
+//! Once it listens it says `ailing: listening on ADDR` (the real port) on standard output.
+
+mod answers;
+mod diseases;
+mod ledger;
+mod options;
+mod request;
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use ledger::Ledger;
+use options::Options;
+use request::Request;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(fault) => {
+            eprintln!("ailing: {fault}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ailing: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The life of the origin: start (slowly, or not at all), listen, serve for ever.
+fn run(options: &Options) -> io::Result<ExitCode> {
+    if options.ignore_term {
+        diseases::ignore_term()?;
+    }
+    if let Some(banner) = &options.banner {
+        println!("{banner}");
+    }
+    thread::sleep(options.start_delay);
+    if let Some(code) = options.exit_on_start {
+        return Ok(ExitCode::from(code));
+    }
+    let ledger = Ledger::open(options.ledger.as_deref())?;
+    let listener = TcpListener::bind(&options.listen)?;
+    println!("ailing: listening on {}", listener.local_addr()?);
+
+    for _ in 1..options.threads {
+        let (listener, ledger) = (listener.try_clone()?, ledger.clone());
+        thread::spawn(move || accept_for_ever(&listener, &ledger));
+    }
+    // The main thread serves too, so that a lone accept loop is the process's first thread, as in a real C server.
+    accept_for_ever(&listener, &ledger);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One connection at a time; a failed one is forgotten.
+fn accept_for_ever(listener: &TcpListener, ledger: &Ledger) {
+    loop {
+        match listener.accept() {
+            Ok((mut connection, _)) => {
+                let _ = serve(&mut connection, ledger);
+            }
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Reads one request, notes it, answers it; dropping the connection closes it.
+fn serve(connection: &mut TcpStream, ledger: &Ledger) -> io::Result<()> {
+    let Some(mut request) = Request::read_head(connection)? else {
+        return Ok(());
+    };
+    if request.path() != "/early" {
+        request.read_body(connection)?;
+    }
+    ledger.note(&request)?;
+    if diseases::fall_ill(&request, connection)? {
+        return Ok(());
+    }
+    answers::answer(&request, connection)
+}
