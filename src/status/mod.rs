@@ -2,6 +2,7 @@
 //!
 //! A [`Snapshot`] is every fact at one instant, of which each view is a function.
 
+mod metrics;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
