@@ -2,7 +2,9 @@
 //!
 //! A [`Snapshot`] is every fact at one instant, of which each view is a function.
 
+mod html;
 mod metrics;
+mod page;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
