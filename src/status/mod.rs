@@ -6,6 +6,7 @@ mod html;
 mod metrics;
 mod page;
 pub mod snapshot;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 mod words;
