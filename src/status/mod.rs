@@ -1,10 +1,16 @@
 //! Only tells: what is known of the origin and its traffic, to people and to machines.
 //!
-//! A [`Snapshot`] is every fact at one instant, of which each view is a function.
+//! A [`Snapshot`] is every fact at one instant. `/status.json` is the snapshot itself; `metrics` and `page` are
+//! functions of it, and `terminal` of the JSON. `routes` chooses between them, `server` bounds who may ask and for how
+//! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents.
 
+mod host;
 mod html;
 mod metrics;
 mod page;
+mod routes;
+mod server;
+mod shelf;
 pub mod snapshot;
 pub mod terminal;
 #[cfg(test)]
@@ -12,12 +18,14 @@ mod tests;
 mod words;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::net::TcpListener;
 
 use crate::ground::ledger::Ledger;
-use crate::origin::Origin;
+use crate::origin::{Journal, Origin};
 
 pub use snapshot::Snapshot;
 
@@ -62,6 +70,13 @@ pub struct Source {
     pub facts: Facts,
     /// Reads what changes and is in no ledger. It is called on the watch thread and must not block.
     pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
+}
+
+/// Answers on `listener` for ever; its owner aborts it at the very end, so that the page can be read during a drain.
+///
+/// Belongs on the watch thread, and costs it little: 32 connections at most, each 15 s at most.
+pub async fn serve(listener: TcpListener, source: Arc<Source>, journal: Option<Journal>) {
+    server::run(listener, Arc::new(routes::Routes::new(source, journal))).await;
 }
 
 impl Facts {
