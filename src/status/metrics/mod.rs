@@ -1,0 +1,249 @@
+//! `/metrics`: the snapshot as OpenMetrics text. Every label comes from a fixed set; what is not known is absent.
+
+mod classic;
+mod families;
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::snapshot::{ByWord, Snapshot};
+use crate::origin::State;
+use families::{Families, Written};
+
+/// In which text the metrics are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// The text format 0.0.4 of Prometheus, for those who ask for it and know no other.
+    Classic,
+}
+
+impl Form {
+    /// What the asker understands; OpenMetrics for those who do not say.
+    pub(super) fn asked(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(ACCEPT).iter();
+        let accepted: Vec<_> = accepted.filter_map(|value| value.to_str().ok()).collect();
+        let takes = |kind: &str| accepted.iter().any(|value| value.contains(kind));
+        match takes("text/plain") && !takes("openmetrics") {
+            true => Self::Classic,
+            false => Self::OpenMetrics,
+        }
+    }
+
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// The snapshot as text.
+///
+/// # Errors
+/// None that is known: the text is written to memory.
+pub(super) fn render(snapshot: Snapshot, form: Form) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Exposed(snapshot)));
+    let mut text = String::with_capacity(16 << 10);
+    text::encode(&mut text, &registry)?;
+    Ok(match form {
+        Form::OpenMetrics => text,
+        Form::Classic => classic::from(&text),
+    })
+}
+
+#[derive(Debug)]
+struct Exposed(Snapshot);
+
+const BYTES: Option<&Unit> = Some(&Unit::Bytes);
+const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
+const PLAIN: Option<&Unit> = None;
+
+impl Collector for Exposed {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Written {
+        let mut families = Families::new(encoder);
+        leeward(&mut families, &self.0)?;
+        edge(&mut families, &self.0)?;
+        exchanges(&mut families, &self.0)?;
+        origin(&mut families, &self.0)
+    }
+}
+
+/// Names below are without the unit, `_total` and `_info`: the encoder adds them.
+fn leeward(to: &mut Families<'_>, all: &Snapshot) -> Written {
+    to.info("leeward_build", "What runs.", "version", all.version)?;
+    let help = "Time since Leeward started.";
+    to.gauge("leeward_uptime", help, SECONDS, Some(all.uptime_seconds))
+}
+
+fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
+    let connections = &all.traffic.connections;
+    let help = "Client connections that are open.";
+    let open = Some(connections.open);
+    to.gauge("leeward_connections_open", help, PLAIN, open)?;
+    let help = "Client connections accepted.";
+    let accepted = connections.accepted;
+    to.counter("leeward_connections_accepted", help, PLAIN, accepted)?;
+    let help = "Connections closed before TLS, by what was full.";
+    let shed = &connections.shed;
+    to.counters("leeward_connections_shed", help, PLAIN, "reason", shed)?;
+    let help = "TLS handshakes that failed.";
+    let failed = connections.handshakes_failed;
+    to.counter("leeward_tls_handshakes_failed", help, PLAIN, failed)?;
+    let help = "Deadlines that clients missed, by phase.";
+    let missed = &all.traffic.client_timeouts;
+    to.counters("leeward_client_timeouts", help, PLAIN, "phase", missed)
+}
+
+fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
+    let traffic = &all.traffic;
+    let exchanges = &traffic.exchanges;
+    let help = "Requests under way, from the head to the end of the answer.";
+    let in_flight = Some(exchanges.in_flight);
+    to.gauge("leeward_exchanges_in_flight", help, PLAIN, in_flight)?;
+    let help = "Exchanges begun.";
+    to.counter("leeward_exchanges", help, PLAIN, exchanges.begun)?;
+    let help = "Exchanges that waited for a shut gate.";
+    to.counter("leeward_exchanges_held", help, PLAIN, exchanges.held)?;
+    let help = "Requests sent to the origin a second time.";
+    let replayed = exchanges.replayed;
+    to.counter("leeward_exchanges_replayed", help, PLAIN, replayed)?;
+    let help = "Answers given to clients, by the class of their status.";
+    let answered = &traffic.answered;
+    to.counters("leeward_answers", help, PLAIN, "class", answered)?;
+    let help = "Answers made by Leeward instead of the origin.";
+    let by_edge = traffic.answered_by_edge;
+    to.counter("leeward_answers_by_edge", help, PLAIN, by_edge)?;
+    let help = "Requests without a good answer because of the origin, by reason.";
+    let lost = &traffic.lost;
+    to.counters("leeward_requests_lost", help, PLAIN, "reason", lost)?;
+    let help = "Body bytes, by direction.";
+    to.counters("leeward", help, BYTES, "direction", &traffic.bytes)?;
+    let help = "How long the parts of an exchange took.";
+    to.histograms("leeward_exchange", help, "span", &traffic.spans)?;
+    let help = "Requests that wait for a slot at the origin.";
+    let queued = Some(all.waiting.queued);
+    to.gauge("leeward_requests_queued", help, PLAIN, queued)?;
+    let help = "Requests that wait for the gate to open.";
+    to.gauge("leeward_requests_held", help, PLAIN, Some(all.waiting.held))?;
+    let help = "Bodies at rest, by where.";
+    let used = ByWord(vec![("memory", all.spool.used_bytes)]);
+    to.gauges("leeward_spool", help, BYTES, "where", &used)?;
+    let help = "What all bodies together may take of memory.";
+    let budget = Some(all.spool.budget_bytes);
+    to.gauge("leeward_spool_budget", help, BYTES, budget)
+}
+
+fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
+    let origin = &all.origin;
+    let help = "The state of the origin: 1 for the present one, 0 for the others.";
+    let state = |state: State| (state.word(), u32::from(state == origin.state));
+    let states = ByWord(State::ALL.map(state).to_vec());
+    to.gauges("leeward_origin_state", help, PLAIN, "state", &states)?;
+    let help = "1 while requests reach the origin.";
+    let up = Some(u32::from(origin.up));
+    to.gauge("leeward_origin_up", help, PLAIN, up)?;
+    let help = "How many lives of the origin there were; 0 before the first.";
+    let generation = Some(origin.generation);
+    to.gauge("leeward_origin_generation", help, PLAIN, generation)?;
+    let help = "Lives of the origin that ended, by verdict.";
+    let restarts = &origin.restarts;
+    to.counters("leeward_origin_restarts", help, PLAIN, "verdict", restarts)?;
+    let help = "Probes of the origin, by result.";
+    let probes = &origin.probes;
+    to.counters("leeward_origin_probes", help, PLAIN, "result", probes)?;
+    let help = "Deadlines that the origin missed, by phase.";
+    let missed = &all.traffic.origin_timeouts;
+    to.counters("leeward_origin_timeouts", help, PLAIN, "phase", missed)?;
+    let help = "Resident memory of the origin.";
+    to.gauge("leeward_origin_memory", help, BYTES, origin.memory_bytes)?;
+    let help = "Open descriptors of the origin.";
+    let descriptors = origin.descriptors;
+    to.gauge("leeward_origin_descriptors", help, PLAIN, descriptors)?;
+    let help = "Threads of the origin.";
+    to.gauge("leeward_origin_threads", help, PLAIN, origin.threads)?;
+    let help = "Connections the origin has yet to accept.";
+    let waiting = origin.accept_queue;
+    to.gauge("leeward_origin_accept_queue", help, PLAIN, waiting)?;
+    let help = "Requests the origin works on at once, at the most.";
+    let concurrency = origin.concurrency;
+    let slots = concurrency.map(|of| of.slots);
+    to.gauge("leeward_origin_slots", help, PLAIN, slots)?;
+    let help = "Slots of the origin in use.";
+    let busy = concurrency.and_then(|of| of.busy);
+    to.gauge("leeward_origin_slots_busy", help, PLAIN, busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::hung;
+    use super::*;
+
+    #[test]
+    fn every_family_is_described_and_the_end_is_marked() {
+        let text = render(hung(), Form::OpenMetrics).unwrap();
+        assert!(text.ends_with("\n# EOF\n"));
+        let described = |word: &str| -> Vec<String> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(word));
+            lines
+                .filter_map(|line| line.split(' ').next())
+                .map(str::to_owned)
+                .collect()
+        };
+        let (helped, typed) = (described("# HELP "), described("# TYPE "));
+        assert_eq!(helped, typed);
+        let mut once = typed.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), typed.len());
+        assert!(typed.len() > 30, "{}", typed.len());
+        for name in described("# UNIT ") {
+            assert!(name.ends_with("_seconds") || name.ends_with("_bytes"));
+        }
+    }
+
+    #[test]
+    fn names_are_those_that_dashboards_rest_on() {
+        let text = render(hung(), Form::OpenMetrics).unwrap();
+        for line in [
+            "leeward_build_info{version=\"0.0.0-test\"} 1",
+            "leeward_connections_shed_total{reason=\"address\"} 0",
+            "leeward_answers_total{class=\"2xx\"} 1200",
+            "leeward_bytes_total{direction=\"to_clients\"} 5242880",
+            "leeward_exchange_seconds_bucket{le=\"+Inf\",span=\"total\"} 1203",
+            "leeward_exchange_seconds_count{span=\"total\"} 1203",
+            "leeward_spool_bytes{where=\"memory\"} 196608",
+            "leeward_spool_budget_bytes 67108864",
+            "leeward_origin_state{state=\"hung\"} 1",
+            "leeward_origin_state{state=\"ready\"} 0",
+            "leeward_origin_up 0",
+            "leeward_origin_restarts_total{verdict=\"hung-blocked\"} 2",
+            "leeward_origin_restarts_total{verdict=\"requested\"} 0",
+            "leeward_origin_probes_total{result=\"silent\"} 3",
+            "leeward_origin_timeouts_total{phase=\"first_byte\"} 0",
+            "leeward_origin_memory_bytes 18350080",
+            "leeward_origin_slots 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent_and_not_zero() {
+        let mut snapshot = hung();
+        snapshot.origin.memory_bytes = None;
+        snapshot.origin.concurrency = None;
+        let text = render(snapshot, Form::OpenMetrics).unwrap();
+        assert!(!text.contains("leeward_origin_memory"));
+        assert!(!text.contains("leeward_origin_slots"));
+        assert!(text.contains("leeward_origin_threads 1\n"));
+    }
+}

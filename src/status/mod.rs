@@ -1,0 +1,94 @@
+//! Only tells: what is known of the origin and its traffic, to people and to machines.
+//!
+//! A [`Snapshot`] is every fact at one instant. `/status.json` is the snapshot itself; `metrics` and `page` are
+//! functions of it, and `terminal` of the JSON. `routes` chooses between them, `server` bounds who may ask and for how
+//! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents.
+
+mod host;
+mod html;
+mod metrics;
+mod page;
+mod routes;
+mod server;
+mod shelf;
+pub mod snapshot;
+pub mod terminal;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+
+use crate::ground::ledger::Ledger;
+use crate::origin::{Journal, Origin};
+
+pub use snapshot::Snapshot;
+
+/// What does not change while we run.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The version of Leeward.
+    pub version: &'static str,
+    /// Where clients connect: the real addresses, no port 0.
+    pub edge: Vec<SocketAddr>,
+    /// Where this room listens.
+    pub status: Option<SocketAddr>,
+    /// When we started, on the clock that only goes forward.
+    pub started: Instant,
+    /// The same moment on the calendar. All times told are reckoned from this pair, so that one moment is told alike
+    /// every time; a calendar set anew while we run moves none of them.
+    pub started_at: Timestamp,
+    /// The bytes all spools together may hold in memory.
+    pub spool_budget: usize,
+    /// The client connections that may be open at once.
+    pub connections_limit: usize,
+}
+
+/// What other rooms hold, read at the moment of the snapshot.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gauges {
+    /// Requests that wait for a slot.
+    pub queued: usize,
+    /// Requests that wait for the gate.
+    pub held: usize,
+    /// Bytes of the shared spool budget in use.
+    pub spool_used: usize,
+}
+
+/// Where the facts come from.
+pub struct Source {
+    /// The origin's handle.
+    pub origin: Origin,
+    /// Every number of the edge and the exchanges.
+    pub ledger: Ledger,
+    /// What does not change.
+    pub facts: Facts,
+    /// Reads what changes and is in no ledger. It is called on the watch thread and must not block.
+    pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
+}
+
+/// Answers on `listener` for ever; its owner aborts it at the very end, so that the page can be read during a drain.
+///
+/// Belongs on the watch thread, and costs it little: 32 connections at most, each 15 s at most.
+pub async fn serve(listener: TcpListener, source: Arc<Source>, journal: Option<Journal>) {
+    server::run(listener, Arc::new(routes::Routes::new(source, journal))).await;
+}
+
+impl Facts {
+    /// A moment on the calendar: RFC 3339, UTC, to the millisecond.
+    fn time(&self, at: Instant) -> String {
+        let later = at.saturating_duration_since(self.started);
+        let earlier = self.started.saturating_duration_since(at);
+        let told = self
+            .started_at
+            .checked_add(later)
+            .and_then(|told| told.checked_sub(earlier))
+            .unwrap_or(self.started_at);
+        format!("{told:.3}")
+    }
+}

@@ -1,0 +1,108 @@
+//! The facts of the page that stand in lists: a label, and a value if it is known.
+
+use super::super::snapshot::{ByWord, OriginFacts, Snapshot};
+use super::super::words::{bytes, counted, length, number};
+use crate::origin::Care;
+
+/// A label and its value; what is not known is not shown.
+pub(super) type Row = (&'static str, Option<String>);
+
+/// The origin's.
+pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
+    let whose = match origin.care {
+        Care::Owned => "Leeward's: it starts, ends and restarts it",
+        Care::Observed => "somebody else's: Leeward looks and tells",
+    };
+    let slots = origin.concurrency.map(|of| {
+        let how = if of.measured { "measured" } else { "set" };
+        let busy = of.busy.map(|busy| format!(", {busy} in use"));
+        format!("{}{} ({how})", of.slots, busy.unwrap_or_default())
+    });
+    let probe = origin.last_probe.as_ref().map(|probe| {
+        let mut told = probe.result.to_owned();
+        if let (Some(status), Some(took)) = (probe.status, probe.took_seconds) {
+            told = format!("{told} {status} within {}", length(took));
+        }
+        if let Some(reason) = &probe.reason {
+            told = format!("{told} ({reason})");
+        }
+        format!("{told}, {} ago", length(probe.ago_seconds))
+    });
+    let share = |share: f64| format!("{:.0} % of one processor", share * 100.0);
+    vec![
+        ("address", Some(origin.address.clone())),
+        ("process is", Some(whose.to_owned())),
+        ("command", origin.command.clone()),
+        ("process", origin.pid.map(|pid| pid.to_string())),
+        ("generation", Some(origin.generation.to_string())),
+        ("up for", origin.uptime_seconds.map(length)),
+        ("last start took", origin.start_took_seconds.map(length)),
+        ("slots", slots),
+        ("last probe", probe),
+        ("probes", Some(by_word(&origin.probes))),
+        ("memory", origin.memory_bytes.map(bytes)),
+        ("processor", origin.processor_share.map(share)),
+        ("threads", origin.threads.map(|count| count.to_string())),
+        ("descriptors", origin.descriptors.map(number)),
+        (
+            "yet to accept",
+            origin
+                .accept_queue
+                .map(|waiting| counted(u64::from(waiting), "connection")),
+        ),
+        ("restarts", Some(by_word(&origin.restarts))),
+    ]
+}
+
+/// Those of clients and their requests.
+pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
+    let traffic = &all.traffic;
+    let connections = &traffic.connections;
+    let limit = number(connections.limit as u64);
+    let open = format!("{} open of at most {limit}", number(connections.open));
+    let spool = format!(
+        "{} of {}",
+        bytes(all.spool.used_bytes as u64),
+        bytes(all.spool.budget_bytes as u64)
+    );
+    let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
+    let moved: Vec<_> = traffic
+        .bytes
+        .0
+        .iter()
+        .map(|(direction, amount)| format!("{} {}", bytes(*amount), direction.replace('_', " ")))
+        .collect();
+    vec![
+        ("clients connect to", Some(listen.join(", "))),
+        ("connections", Some(open)),
+        ("accepted", Some(number(connections.accepted))),
+        ("shed", Some(by_word(&connections.shed))),
+        (
+            "failed handshakes",
+            Some(number(connections.handshakes_failed)),
+        ),
+        ("exchanges", Some(number(traffic.exchanges.begun))),
+        ("held", Some(number(traffic.exchanges.held))),
+        ("answers", Some(by_word(&traffic.answered))),
+        ("made by Leeward", Some(number(traffic.answered_by_edge))),
+        ("lost", Some(by_word(&traffic.lost))),
+        ("clients too slow", Some(by_word(&traffic.client_timeouts))),
+        ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
+        ("body bytes", Some(moved.join(", "))),
+        ("spooled in memory", Some(spool)),
+    ]
+}
+
+/// Those that are not 0, or `none`.
+fn by_word(values: &ByWord) -> String {
+    let some: Vec<_> = values
+        .0
+        .iter()
+        .filter(|(_, amount)| *amount > 0)
+        .map(|(word, amount)| format!("{} {}", number(*amount), word.replace('_', " ")))
+        .collect();
+    match some.is_empty() {
+        true => "none".to_owned(),
+        false => some.join(", "),
+    }
+}

@@ -1,0 +1,212 @@
+//! From a request to its answer. Each route is a function of the snapshot, but for the incidents, which are files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+
+use super::host::{self, Turned};
+use super::metrics::{self, Form};
+use super::shelf::{NoIncident, Shelf};
+use super::{Snapshot, Source, page};
+use crate::ground::deadline;
+use crate::origin::{Journal, State};
+
+/// Everything that can be asked for.
+pub(super) struct Routes {
+    source: Arc<Source>,
+    shelf: Shelf,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// What a lost visitor is told.
+const MAP: &str = "\
+/             the status page
+/status.json  the same for programs
+/metrics      OpenMetrics
+/incidents    the incidents of this run; one of them at /incidents/ID
+/livez        fails when restarting the origin does not help
+/readyz       fails while requests do not reach the origin
+/startupz     fails until the origin has answered for the first time
+";
+
+impl Routes {
+    pub(super) fn new(source: Arc<Source>, journal: Option<Journal>) -> Self {
+        Self {
+            source,
+            shelf: Shelf::new(journal),
+        }
+    }
+
+    /// The answer to any request. The body of one to HEAD is left out by the server, its length told.
+    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Answer {
+        let mut answer = match host::admit(request) {
+            Err(turned) => turn_away(turned),
+            Ok(()) => match *request.method() {
+                Method::GET | Method::HEAD => {
+                    self.tell(request.uri().path(), request.headers()).await
+                }
+                _ => not_allowed(),
+            },
+        };
+        guard(answer.headers_mut());
+        answer
+    }
+
+    async fn tell(&self, path: &str, headers: &HeaderMap) -> Answer {
+        if let Some(id) = path.strip_prefix("/incidents/") {
+            return incident(self.shelf.incident(id).await);
+        }
+        let snapshot = Snapshot::take(&self.source, deadline::now());
+        match path {
+            "/" => html(page::render(&snapshot)),
+            "/status.json" => json(&snapshot),
+            "/incidents" => json(&snapshot.incidents),
+            "/metrics" => exposed(snapshot, Form::asked(headers)),
+            "/livez" => livez(&snapshot),
+            "/readyz" => readyz(&snapshot),
+            "/startupz" => startupz(&snapshot),
+            _ => {
+                let text = format!("there is nothing here; there is\n\n{MAP}");
+                said(StatusCode::NOT_FOUND, TEXT, text)
+            }
+        }
+    }
+}
+
+fn exposed(snapshot: Snapshot, form: Form) -> Answer {
+    match metrics::render(snapshot, form) {
+        Ok(text) => said(StatusCode::OK, form.content_type(), text),
+        Err(cause) => broken(&cause),
+    }
+}
+
+fn livez(all: &Snapshot) -> Answer {
+    match (all.origin.state, &all.origin.trouble) {
+        (State::Degraded, Some(trouble)) => no(format!(
+            "restarting the origin does not help: {}",
+            one_line(trouble)
+        )),
+        (State::Degraded, None) => {
+            no("restarting the origin does not help; see /incidents".to_owned())
+        }
+        (state, _) => yes(format!("the origin is {}", state.word())),
+    }
+}
+
+fn readyz(all: &Snapshot) -> Answer {
+    let state = all.origin.state.word();
+    match all.origin.up {
+        true => yes(format!("requests reach the origin, which is {state}")),
+        false => no(format!(
+            "requests do not reach the origin, which is {state}"
+        )),
+    }
+}
+
+fn startupz(all: &Snapshot) -> Answer {
+    match all.origin.has_answered {
+        true => yes("the origin has answered".to_owned()),
+        false => no("the origin has not answered yet".to_owned()),
+    }
+}
+
+fn yes(line: String) -> Answer {
+    said(StatusCode::OK, TEXT, line + "\n")
+}
+
+fn no(line: String) -> Answer {
+    said(StatusCode::SERVICE_UNAVAILABLE, TEXT, line + "\n")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn incident(read: Result<Bytes, NoIncident>) -> Answer {
+    let refusal = match read {
+        Ok(text) => return said(StatusCode::OK, JSON, text),
+        Err(refusal) => refusal,
+    };
+    let status = match refusal {
+        NoIncident::Unknown => StatusCode::NOT_FOUND,
+        NoIncident::Busy | NoIncident::Slow => StatusCode::SERVICE_UNAVAILABLE,
+        NoIncident::TooLarge | NoIncident::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    said(status, TEXT, format!("{refusal}\n"))
+}
+
+fn turn_away(turned: Turned) -> Answer {
+    match turned {
+        Turned::Unnamed => said(
+            StatusCode::BAD_REQUEST,
+            TEXT,
+            "a request names one Host (RFC 9112, 3.2)\n",
+        ),
+        Turned::Foreign => said(
+            StatusCode::MISDIRECTED_REQUEST,
+            TEXT,
+            "this page answers to an IP address or to localhost only, so that no site can read it through \
+             your browser under a name of its own; ask for it by its address\n",
+        ),
+    }
+}
+
+fn not_allowed() -> Answer {
+    let text = "this can only be read: GET or HEAD\n";
+    let mut answer = said(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
+    let allowed = HeaderValue::from_static("GET, HEAD");
+    answer.headers_mut().insert(ALLOW, allowed);
+    answer
+}
+
+fn html(text: String) -> Answer {
+    let mut answer = said(StatusCode::OK, HTML, text);
+    let policy = HeaderValue::from_static(page::POLICY);
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    answer
+}
+
+fn json(value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => said(StatusCode::OK, JSON, text + "\n"),
+        Err(cause) => broken(&cause),
+    }
+}
+
+fn broken(cause: &dyn std::fmt::Display) -> Answer {
+    let text = format!("cannot be written down: {cause}\n");
+    said(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text)
+}
+
+fn said(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static(kind);
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+/// What every answer says to browsers: take it for what it is, keep it to yourself, and ask again next time.
+fn guard(headers: &mut HeaderMap) {
+    const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+    let rules: [(HeaderName, &'static str); 3] = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    for (name, rule) in rules {
+        headers.insert(name, HeaderValue::from_static(rule));
+    }
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(NOTHING));
+}

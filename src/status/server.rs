@@ -1,0 +1,76 @@
+//! Accepts those who want to know, few at once and each for a short time: they share a thread with the watch.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::routes::Routes;
+use crate::ground::deadline::Deadline;
+
+/// Connections at once; a further one is closed, for it is better turned away than left waiting behind a crowd.
+const SEATS: usize = 32;
+/// A whole head from its first byte, and also the longest wait for the next one.
+const HEAD: Duration = Duration::from_secs(5);
+/// A whole connection, however many requests it carries. Whoever wants more connects again.
+const LIFE: Duration = Duration::from_secs(15);
+/// Heads are short; the least that hyper takes.
+const BUFFER: usize = 8 << 10;
+/// After a failed accept: none of its causes is cured by haste.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers for ever. Dropping the future ends the listening; connections then end by their own bounds.
+pub(super) async fn run(listener: TcpListener, routes: Arc<Routes>) {
+    let seats = Arc::new(Semaphore::new(SEATS));
+    loop {
+        let stream = next(&listener).await;
+        let Ok(seat) = seats.clone().try_acquire_owned() else {
+            tracing::debug!("a status connection is closed: all {SEATS} places are taken");
+            continue;
+        };
+        let routes = routes.clone();
+        tokio::spawn(async move {
+            converse(stream, routes).await;
+            drop(seat);
+        });
+    }
+}
+
+/// The next connection. Can't fail: it logs, waits and tries again.
+async fn next(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(cause) => {
+                tracing::warn!(%cause, "cannot accept a status connection; trying again in 100 ms");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, routes: Arc<Routes>) {
+    let deadline = Deadline::within(LIFE);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let routes = routes.clone();
+        async move { Ok::<_, Infallible>(routes.answer(&request).await) }
+    });
+    let connection = http1::Builder::new()
+        // Without a timer hyper's limits are silently off.
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    match deadline.bound(connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(cause)) => tracing::debug!(%cause, "a status connection ended early"),
+        Err(_) => tracing::debug!("a status connection is closed: it lasted for 15 s"),
+    }
+}

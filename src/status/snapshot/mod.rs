@@ -1,0 +1,140 @@
+//! Every fact at one instant, of which each view is a function. Its JSON is a contract: names are only added.
+
+mod origin;
+mod traffic;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, Serializer};
+
+use super::Source;
+use crate::origin::incident::Summary;
+
+pub use origin::{Concurrency, OriginFacts, Probed, UnderWay};
+pub use traffic::{Connections, Exchanges, SpanFacts, Traffic};
+
+/// The version of the JSON's shape.
+pub const SCHEMA: u32 = 1;
+/// The most requests under way that are told.
+pub const VISITS: usize = 100;
+
+/// Every fact at one instant. Durations are in seconds, times in RFC 3339; what is not known is `null`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of Leeward.
+    pub version: &'static str,
+    /// When this was so.
+    pub taken_at: String,
+    /// When Leeward started.
+    pub started_at: String,
+    /// How long ago that is.
+    pub uptime_seconds: f64,
+    /// Where we listen.
+    pub listen: Listen,
+    /// The origin.
+    pub origin: OriginFacts,
+    /// Clients, their requests, the answers.
+    pub traffic: Traffic,
+    /// Requests that wait.
+    pub waiting: Waiting,
+    /// Where bodies rest.
+    pub spool: Spool,
+    /// The last incidents of this run, the newest first.
+    pub incidents: Vec<Summary>,
+}
+
+/// Where we listen.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listen {
+    /// For clients.
+    pub edge: Vec<SocketAddr>,
+    /// For those who want to know.
+    pub status: Option<SocketAddr>,
+}
+
+/// Requests that wait, now.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Waiting {
+    /// For a slot.
+    pub queued: usize,
+    /// For the gate.
+    pub held: usize,
+}
+
+/// The shared budget of the spools, in bytes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Spool {
+    /// In use.
+    pub used_bytes: usize,
+    /// In all.
+    pub budget_bytes: usize,
+}
+
+/// Values by a word of a fixed set, in the order of the set.
+#[derive(Debug, Clone)]
+pub struct ByWord<T = u64>(pub Vec<(&'static str, T)>);
+
+impl Snapshot {
+    /// What is so at `now`.
+    pub fn take(source: &Source, now: Instant) -> Self {
+        let facts = &source.facts;
+        let view = source.origin.view();
+        let gate = source.origin.gate().borrow().clone();
+        let visits = source.origin.visits(now, VISITS).into_iter();
+        let visits = visits.map(|visit| UnderWay {
+            id: visit.id,
+            request: visit.request,
+            age_seconds: seconds(visit.age),
+            quiet_seconds: seconds(visit.quiet),
+            received_bytes: visit.received,
+        });
+        let gauges = (source.gauges)();
+        Self {
+            schema: SCHEMA,
+            version: facts.version,
+            taken_at: facts.time(now),
+            started_at: facts.time(facts.started),
+            uptime_seconds: seconds(now.saturating_duration_since(facts.started)),
+            listen: Listen {
+                edge: facts.edge.clone(),
+                status: facts.status,
+            },
+            origin: OriginFacts::of(&view, &gate, visits.collect(), facts, now),
+            traffic: Traffic::of(&source.ledger, facts.connections_limit),
+            waiting: Waiting {
+                queued: gauges.queued,
+                held: gauges.held,
+            },
+            spool: Spool {
+                used_bytes: gauges.spool_used,
+                budget_bytes: facts.spool_budget,
+            },
+            incidents: view.incidents.clone(),
+        }
+    }
+}
+
+impl ByWord {
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|(_, amount)| amount).sum()
+    }
+}
+
+impl<T: Serialize> Serialize for ByWord<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(word, value)| (word, value)))
+    }
+}
+
+/// To the microsecond: finer than anything measured here, and short to read.
+fn seconds(length: Duration) -> f64 {
+    rounded(length.as_secs_f64())
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}

@@ -1,0 +1,222 @@
+//! The part of the snapshot that tells of clients, their requests and the answers.
+
+use serde::Serialize;
+
+use super::{ByWord, rounded, seconds};
+use crate::ground::failure::Phase;
+use crate::ground::ledger::{BOUNDS, Class, Count, Distribution, Ledger, Loss, Span};
+
+/// Clients, their requests, the answers. Everything but `open` and `in_flight` is counted since the start.
+#[derive(Debug, Clone, Serialize)]
+pub struct Traffic {
+    /// Client connections.
+    pub connections: Connections,
+    /// Requests with their answers.
+    pub exchanges: Exchanges,
+    /// Answers by the class of their status.
+    pub answered: ByWord,
+    /// Answers made by us instead of the origin.
+    pub answered_by_edge: u64,
+    /// Requests without a good answer because of the origin, by reason.
+    pub lost: ByWord,
+    /// Deadlines that clients missed, by phase.
+    pub client_timeouts: ByWord,
+    /// Deadlines that the origin missed, by phase.
+    pub origin_timeouts: ByWord,
+    /// Body bytes, by direction.
+    pub bytes: ByWord,
+    /// How long the parts of an exchange took.
+    pub spans: ByWord<SpanFacts>,
+}
+
+/// Client connections.
+#[derive(Debug, Clone, Serialize)]
+pub struct Connections {
+    /// Open now.
+    pub open: u64,
+    /// That may be open at once.
+    pub limit: usize,
+    /// Accepted.
+    pub accepted: u64,
+    /// Closed before TLS, by reason.
+    pub shed: ByWord,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: u64,
+}
+
+/// Requests with their answers.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Exchanges {
+    /// Under way now.
+    pub in_flight: u64,
+    /// Begun.
+    pub begun: u64,
+    /// Ended.
+    pub ended: u64,
+    /// That waited for a shut gate.
+    pub held: u64,
+    /// Sent to the origin a second time.
+    pub replayed: u64,
+}
+
+/// How long one part of an exchange took, over all that were measured.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SpanFacts {
+    /// How many were measured.
+    pub count: u64,
+    /// All of them together.
+    pub sum_seconds: f64,
+    /// Half took no longer; an estimate.
+    pub p50_seconds: Option<f64>,
+    /// Nine of ten took no longer; an estimate.
+    pub p90_seconds: Option<f64>,
+    /// Ninety-nine of a hundred took no longer; an estimate.
+    pub p99_seconds: Option<f64>,
+    /// The histogram itself.
+    #[serde(skip)]
+    pub distribution: Distribution,
+}
+
+impl Traffic {
+    /// What the ledger holds now.
+    pub fn of(ledger: &Ledger, connections_limit: usize) -> Self {
+        let sum = |count| ledger.sum(count);
+        // The end is read before the beginning: what ends in between must not make the difference negative.
+        let (closed, ended) = (sum(Count::ConnectionsClosed), sum(Count::ExchangesEnded));
+        let (accepted, begun) = (sum(Count::ConnectionsAccepted), sum(Count::ExchangesBegun));
+        let phases = |of: fn(Phase) -> Count| {
+            let each = |phase: Phase| (phase.word(), sum(of(phase)));
+            ByWord(Phase::ALL.map(each).to_vec())
+        };
+        Self {
+            connections: Connections {
+                open: accepted.saturating_sub(closed),
+                limit: connections_limit,
+                accepted,
+                shed: ByWord(vec![
+                    ("connections", sum(Count::ShedConnections)),
+                    ("address", sum(Count::ShedAddress)),
+                ]),
+                handshakes_failed: sum(Count::HandshakesFailed),
+            },
+            exchanges: Exchanges {
+                in_flight: begun.saturating_sub(ended),
+                begun,
+                ended,
+                held: sum(Count::ExchangesHeld),
+                replayed: sum(Count::ExchangesReplayed),
+            },
+            answered: ByWord(
+                Class::ALL
+                    .map(|class| (class.word(), sum(Count::Answered(class))))
+                    .to_vec(),
+            ),
+            answered_by_edge: sum(Count::AnsweredByEdge),
+            lost: ByWord(
+                Loss::ALL
+                    .map(|loss| (loss.word(), sum(Count::Lost(loss))))
+                    .to_vec(),
+            ),
+            client_timeouts: phases(Count::ClientTimeout),
+            origin_timeouts: phases(Count::OriginTimeout),
+            bytes: ByWord(vec![
+                ("from_clients", sum(Count::BytesFromClients)),
+                ("to_clients", sum(Count::BytesToClients)),
+                ("from_origin", sum(Count::BytesFromOrigin)),
+            ]),
+            spans: ByWord(
+                Span::ALL
+                    .map(|span| (span.word(), SpanFacts::of(ledger.distribution(span))))
+                    .to_vec(),
+            ),
+        }
+    }
+}
+
+impl SpanFacts {
+    fn of(distribution: Distribution) -> Self {
+        let within = |share| within(&distribution, share).map(rounded);
+        Self {
+            count: distribution.count(),
+            sum_seconds: seconds(distribution.sum),
+            p50_seconds: within(0.5),
+            p90_seconds: within(0.9),
+            p99_seconds: within(0.99),
+            distribution,
+        }
+    }
+}
+
+/// The length in seconds that a `share` of all (0 to 1) did not exceed, as if lengths lay evenly within a bucket.
+///
+/// `None` where nothing was measured. In the bucket without an upper bound the truth is this or more.
+fn within(distribution: &Distribution, share: f64) -> Option<f64> {
+    let count = distribution.count();
+    if count == 0 {
+        return None;
+    }
+    let rank = share * count as f64;
+    let mut below = 0.0;
+    let mut lower = 0.0;
+    for (bucket, upper) in distribution.buckets.iter().zip(BOUNDS) {
+        let inside = *bucket as f64;
+        if inside > 0.0 && below + inside >= rank {
+            return Some(lower + (upper - lower) * (rank - below) / inside);
+        }
+        below += inside;
+        lower = upper;
+    }
+    Some(lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn of(lengths: &[(u64, usize)]) -> SpanFacts {
+        let ledger = Ledger::default();
+        let tally = ledger.open();
+        for (milliseconds, times) in lengths {
+            for _ in 0..*times {
+                tally.time(Span::Total, Duration::from_millis(*milliseconds));
+            }
+        }
+        SpanFacts::of(ledger.distribution(Span::Total))
+    }
+
+    #[test]
+    fn percentiles_lie_within_the_bucket_they_fall_into() {
+        let none = of(&[]);
+        assert_eq!((none.count, none.p50_seconds), (0, None));
+        let even = of(&[(75, 100)]);
+        assert_eq!(even.p50_seconds, Some(0.075));
+        assert_eq!(even.p90_seconds, Some(0.095));
+        let tail = of(&[(1, 90), (40, 9), (700, 1)]);
+        assert_eq!(tail.count, 100);
+        assert_eq!(tail.p50_seconds, Some(0.000556));
+        assert_eq!(tail.p90_seconds, Some(0.001));
+        assert_eq!(tail.p99_seconds, Some(0.05));
+    }
+
+    #[test]
+    fn what_is_longer_than_every_bound_is_told_as_the_last_bound() {
+        assert_eq!(of(&[(500_000, 3)]).p99_seconds, Some(120.0));
+        assert_eq!(of(&[(500_000, 3)]).sum_seconds, 1500.0);
+    }
+
+    #[test]
+    fn what_is_open_is_the_difference_of_two_counters() {
+        let ledger = Ledger::default();
+        let tally = ledger.open();
+        tally.add(Count::ConnectionsAccepted, 5);
+        tally.add(Count::ConnectionsClosed, 2);
+        tally.add(Count::ExchangesBegun, 4);
+        tally.add(Count::ExchangesEnded, 4);
+        tally.count(Count::Lost(Loss::Died));
+        let traffic = Traffic::of(&ledger, 10);
+        assert_eq!(traffic.connections.open, 3);
+        assert_eq!(traffic.exchanges.in_flight, 0);
+        assert_eq!(traffic.lost.total(), 1);
+    }
+}

@@ -1,0 +1,246 @@
+//! `leeward status`: the JSON of `/status.json` as text for a terminal, without colours, so that it can be piped.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::words::{about, bytes, counted, length, moment, number};
+use crate::origin::{Care, State};
+
+/// The text, its last line ended. What the JSON lacks is left out: it may come from another version of Leeward.
+pub fn render(json: &Value) -> String {
+    let mut text = String::new();
+    head(&mut text, json);
+    let mut rows = Rows(Vec::new());
+    origin(&mut rows, &json["origin"]);
+    traffic(&mut rows, json);
+    rows.write(&mut text);
+    visits(&mut text, &json["origin"]["visits"]);
+    incidents(&mut text, &json["incidents"]);
+    text
+}
+
+/// Labels and what is known under them.
+struct Rows(Vec<(&'static str, String)>);
+
+/// Incidents told; the rest is only counted.
+const INCIDENTS: usize = 5;
+
+fn head(text: &mut String, json: &Value) {
+    let origin = &json["origin"];
+    let word = plain(origin["state"].as_str().unwrap_or("unknown"));
+    let _ = write!(text, "{}", word.to_uppercase());
+    if let Some(lasted) = origin["for_seconds"].as_f64() {
+        let _ = write!(text, " for {}", length(lasted));
+    }
+    if let Some(since) = origin["since"].as_str() {
+        let _ = write!(text, ", since {}", plain(&moment(since)));
+    }
+    text.push('\n');
+    let care = match origin["care"].as_str() {
+        Some("observed") => Care::Observed,
+        _ => Care::Owned,
+    };
+    if let Some(state) = State::ALL.into_iter().find(|state| state.word() == word) {
+        let up = origin["up"].as_bool().unwrap_or_default();
+        let opens_in = origin["opens_in_seconds"].as_f64();
+        let _ = writeln!(text, "{}", about(state, care, up, opens_in));
+    }
+    if let Some(trouble) = origin["trouble"].as_str() {
+        let _ = writeln!(text, "{}", plain(trouble));
+    }
+    text.push('\n');
+}
+
+fn origin(rows: &mut Rows, origin: &Value) {
+    let pid = origin["pid"].as_u64().map(|pid| format!("pid {pid}"));
+    let life = origin["generation"]
+        .as_u64()
+        .map(|number| format!("generation {number}"));
+    let up = origin["uptime_seconds"]
+        .as_f64()
+        .map(|lasted| format!("up {}", length(lasted)));
+    rows.several("origin", [word(&origin["address"]), pid, life, up]);
+    rows.several("command", [word(&origin["command"])]);
+    let surely = word(&origin["confidence"]);
+    rows.several("verdict", [word(&origin["verdict"]), surely]);
+    for fact in list(&origin["evidence_for"]) {
+        rows.several("  for it", [word(fact)]);
+    }
+    for fact in list(&origin["evidence_against"]) {
+        rows.several("  against", [word(fact)]);
+    }
+    let probe = &origin["last_probe"];
+    let status = probe["status"].as_u64().map(|status| status.to_string());
+    let took = probe["took_seconds"].as_f64();
+    let took = took.map(|took| format!("within {}", length(took)));
+    let ago = probe["ago_seconds"].as_f64();
+    let ago = ago.map(|ago| format!("{} ago", length(ago)));
+    let reason = word(&probe["reason"]);
+    rows.several(
+        "last probe",
+        [word(&probe["result"]), status, took, reason, ago],
+    );
+    let memory = origin["memory_bytes"].as_u64();
+    let memory = memory.map(|amount| format!("{} of memory", bytes(amount)));
+    let share = origin["processor_share"].as_f64();
+    let share = share.map(|share| format!("{:.0} % of a processor", share * 100.0));
+    let threads = origin["threads"].as_u64();
+    let threads = threads.map(|amount| counted(amount, "thread"));
+    let open = origin["descriptors"].as_u64();
+    let open = open.map(|amount| counted(amount, "descriptor"));
+    rows.several("process", [memory, share, threads, open]);
+    rows.several("restarts", [by_word(&origin["restarts"])]);
+}
+
+fn traffic(rows: &mut Rows, json: &Value) {
+    let traffic = &json["traffic"];
+    let amount = |of: &Value, what: &str| Some(format!("{} {what}", number(of.as_u64()?)));
+    let connections = &traffic["connections"];
+    let open = amount(&connections["open"], "open");
+    let accepted = amount(&connections["accepted"], "accepted");
+    let shed = by_word(&connections["shed"]).filter(|told| told != NONE);
+    let shed = shed.map(|told| format!("shed: {told}"));
+    rows.several("connections", [open, accepted, shed]);
+    let exchanges = &traffic["exchanges"];
+    let in_flight = amount(&exchanges["in_flight"], "in flight");
+    let begun = amount(&exchanges["begun"], "begun");
+    let replayed = amount(&exchanges["replayed"], "replayed");
+    rows.several("exchanges", [in_flight, begun, replayed]);
+    let queued = amount(&json["waiting"]["queued"], "for a slot");
+    let held = amount(&json["waiting"]["held"], "for the gate");
+    rows.several("waiting", [queued, held]);
+    rows.several("answers", [by_word(&traffic["answered"])]);
+    rows.several("lost", [by_word(&traffic["lost"])]);
+    let took = &traffic["spans"]["total"];
+    let part = |key: &str, share: &str| Some(format!("{share} {}", length(took[key].as_f64()?)));
+    rows.several(
+        "they took",
+        [
+            part("p50_seconds", "50 %"),
+            part("p90_seconds", "90 %"),
+            part("p99_seconds", "99 %"),
+        ],
+    );
+}
+
+fn visits(text: &mut String, visits: &Value) {
+    let visits = list(visits);
+    if visits.is_empty() {
+        return;
+    }
+    text.push_str("\nrequests at the origin\n");
+    for visit in visits {
+        let told = |key: &str| visit[key].as_f64().map(length).unwrap_or_default();
+        let (age, quiet) = (told("age_seconds"), told("quiet_seconds"));
+        let request = word(&visit["request"]).unwrap_or_default();
+        let _ = writeln!(text, "  {age:>12}, quiet for {quiet:<12}  {request}");
+    }
+}
+
+fn incidents(text: &mut String, incidents: &Value) {
+    let incidents = list(incidents);
+    if incidents.is_empty() {
+        return;
+    }
+    text.push_str("\nincidents, the newest first\n");
+    for incident in incidents.iter().take(INCIDENTS) {
+        let told = |key: &str| word(&incident[key]).unwrap_or_default();
+        let _ = writeln!(text, "  {}\n    {}", told("id"), told("sentence"));
+    }
+    if incidents.len() > INCIDENTS {
+        let more = incidents.len() - INCIDENTS;
+        let _ = writeln!(text, "  and {more} more; `leeward incidents` lists them");
+    }
+}
+
+impl Rows {
+    /// A row of what is known of `parts`; none if nothing is.
+    fn several<const N: usize>(&mut self, label: &'static str, parts: [Option<String>; N]) {
+        let known: Vec<String> = parts.into_iter().flatten().collect();
+        if !known.is_empty() {
+            self.0.push((label, known.join(", ")));
+        }
+    }
+
+    fn write(&self, text: &mut String) {
+        let width = self.0.iter().map(|(label, _)| label.len()).max();
+        let width = width.unwrap_or_default();
+        for (label, value) in &self.0 {
+            let _ = writeln!(text, "{label:<width$}  {value}");
+        }
+    }
+}
+
+const NONE: &str = "none";
+
+/// Those that are not 0, or [`NONE`].
+fn by_word(values: &Value) -> Option<String> {
+    let some: Vec<_> = values
+        .as_object()?
+        .iter()
+        .filter_map(|(word, amount)| Some((word, amount.as_u64().filter(|amount| *amount > 0)?)))
+        .map(|(word, amount)| format!("{} {}", number(amount), plain(word)))
+        .collect();
+    Some(match some.is_empty() {
+        true => NONE.to_owned(),
+        false => some.join(", "),
+    })
+}
+
+fn list(values: &Value) -> &[Value] {
+    values.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn word(value: &Value) -> Option<String> {
+    value.as_str().map(plain)
+}
+
+/// Without what a terminal would take for a command: requests and processes choose their words themselves.
+fn plain(text: &str) -> String {
+    let harmless = |letter: char| match letter.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => letter,
+    };
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::hung;
+    use super::*;
+
+    #[test]
+    fn a_person_sees_the_state_first_and_the_reasons_below() {
+        let told = render(&serde_json::to_value(hung()).unwrap());
+        for line in [
+            "HUNG for 1.5 s, since 2026-01-31 08:15:58 UTC",
+            "origin       127.0.0.1:8080, pid 4711, generation 3, up 40.0 s",
+            "verdict      hung-blocked, conclusive",
+            "  for it     asleep for 1.6 s",
+            "last probe   silent, 500 ms ago",
+            "process      17.5 MiB of memory, 0 % of a processor, 1 thread, 14 descriptors",
+            "restarts     1 exited, 2 hung-blocked",
+            "answers      1,200 2xx, 3 5xx",
+            "lost         2 died",
+        ] {
+            assert!(told.lines().any(|said| said == line), "{line}\n{told}");
+        }
+        assert!(told.contains("Requests are held"), "{told}");
+        assert!(told.contains("POST /reports/<script>"), "{told}");
+        assert!(told.ends_with('\n'));
+    }
+
+    #[test]
+    fn an_empty_or_foreign_json_is_no_reason_to_fail() {
+        assert_eq!(render(&Value::Null), "UNKNOWN\n\n");
+        let foreign = serde_json::json!({"origin": {"state": "dreaming", "visits": 7}});
+        assert_eq!(render(&foreign), "DREAMING\n\n");
+    }
+
+    #[test]
+    fn a_request_cannot_write_to_the_terminal() {
+        let json = serde_json::json!({"origin": {"visits": [{"request": "GET /\u{1b}[2J"}]}});
+        assert!(!render(&json).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,346 @@
+//! The room from outside: every route over a socket, and a snapshot with everything in it for the views.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::snapshot::{OriginFacts, Snapshot, UnderWay};
+use super::{Facts, Gauges, Source};
+use crate::config::Settings;
+use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
+use crate::origin::incident::Summary;
+use crate::origin::pid::Pid;
+use crate::origin::verdict::{Confidence, Judgement, Verdict};
+use crate::origin::{Care, Gate, Journal, Origin, Reading, Shut, State, View, VisitId};
+
+/// A snapshot of an origin of ours that hangs, with a value for every fact and hostile text where text is anybody's.
+pub(super) fn hung() -> Snapshot {
+    let started = Instant::now();
+    let now = started + Duration::from_secs(60);
+    let source = source(started);
+    let tally = source.ledger.open();
+    tally.add(Count::ConnectionsAccepted, 40);
+    tally.add(Count::ConnectionsClosed, 37);
+    tally.add(Count::ExchangesBegun, 1206);
+    tally.add(Count::ExchangesEnded, 1203);
+    tally.add(Count::Answered(Class::Success), 1200);
+    tally.add(Count::Answered(Class::ServerError), 3);
+    tally.add(Count::Lost(Loss::Died), 2);
+    tally.add(Count::BytesToClients, 5 << 20);
+    for turn in 0..1203 {
+        tally.time(Span::Total, Duration::from_micros(500 + turn * 40));
+    }
+    let (view, gate) = (view(now), shut(now));
+    let visit = UnderWay {
+        id: VisitId(1206),
+        request: "POST /reports/<script>alert(1)</script>".to_owned(),
+        age_seconds: 3.25,
+        quiet_seconds: 3.2,
+        received_bytes: 65_536,
+    };
+    let mut snapshot = Snapshot::take(&source, now);
+    snapshot.origin = OriginFacts::of(&view, &gate, vec![visit], &source.facts, now);
+    snapshot.incidents = view.incidents;
+    snapshot
+}
+
+fn view(now: Instant) -> View {
+    let address = "127.0.0.1:8080".parse().unwrap();
+    let ago = |milliseconds| now - Duration::from_millis(milliseconds);
+    let mut view = View::blank(Care::Owned, address, ago(60_000));
+    view.command = Some("/opt/reports/server --port 8080".to_owned());
+    view.enter(State::Hung, ago(1500));
+    view.generation = 3;
+    view.started = Some(ago(40_000));
+    view.start_took = Some(Duration::from_millis(140));
+    view.pid = Pid::new(4711);
+    view.concurrency = Some(1);
+    view.measured = true;
+    view.judgement = Some(Judgement {
+        verdict: Verdict::HungBlocked,
+        confidence: Confidence::Conclusive,
+        evidence_for: vec![
+            "asleep for 1.6 s".to_owned(),
+            "<b>no sign of life for 3.2 s</b>".to_owned(),
+        ],
+        evidence_against: vec!["its stack: permission denied".to_owned()],
+        act: true,
+    });
+    view.last_probe = Some((Reading::Silent, ago(500)));
+    view.resident = Some(18_350_080);
+    view.descriptors = Some(14);
+    view.threads = Some(1);
+    view.processor_share = Some(0.001);
+    view.accept_queue = Some(4);
+    view.restarts = [(Verdict::HungBlocked, 2), (Verdict::Exited, 1)].into();
+    view.probes.answered = 25;
+    view.probes.silent = 3;
+    view.trouble = Some("the last start failed <here>".to_owned());
+    view.incidents = vec![Summary {
+        id: "20260131T081530.000Z-2-hung-blocked".to_owned(),
+        opened: "2026-01-31T08:15:30.000Z".to_owned(),
+        verdict: "hung-blocked",
+        sentence: "thread 4711 waits in write(2) for 10.0.0.7 & reads \"nothing\"".to_owned(),
+        downtime_seconds: Some(1.9),
+    }];
+    view
+}
+
+fn shut(now: Instant) -> Gate {
+    Gate::Shut(Shut {
+        since: now - Duration::from_secs(1),
+        expected: now + Duration::from_millis(400),
+    })
+}
+
+/// An origin where nobody listens, observed by nobody.
+fn source(started: Instant) -> Source {
+    let address = "127.0.0.1:1".parse().unwrap();
+    let (origin, _) = Origin::open(Arc::new(Settings::default()), address, None, None, started);
+    let facts = Facts {
+        version: "0.0.0-test",
+        edge: vec!["127.0.0.1:8443".parse().unwrap()],
+        status: None,
+        started,
+        started_at: "2026-01-31T08:15:00Z".parse().unwrap(),
+        spool_budget: 64 << 20,
+        connections_limit: 4096,
+    };
+    let gauges = || Gauges {
+        queued: 2,
+        held: 5,
+        spool_used: 196_608,
+    };
+    Source {
+        origin,
+        ledger: Ledger::default(),
+        facts,
+        gauges: Box::new(gauges),
+    }
+}
+
+async fn served(journal: Option<Journal>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let source = source(crate::ground::deadline::now());
+    tokio::spawn(super::serve(listener, Arc::new(source), journal));
+    address
+}
+
+/// The head and the body of the answer to one request on a connection of its own.
+async fn ask(address: SocketAddr, request: &str) -> (String, String) {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = format!("{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn the_json_holds_every_fact_under_its_name() {
+    let json = serde_json::to_value(hung()).unwrap();
+    for (path, wanted) in [
+        ("/schema", Value::from(1)),
+        ("/version", "0.0.0-test".into()),
+        ("/taken_at", "2026-01-31T08:16:00.000Z".into()),
+        ("/started_at", "2026-01-31T08:15:00.000Z".into()),
+        ("/uptime_seconds", 60.0.into()),
+        ("/listen/edge/0", "127.0.0.1:8443".into()),
+        ("/listen/status", Value::Null),
+        ("/origin/care", "owned".into()),
+        ("/origin/state", "hung".into()),
+        ("/origin/since", "2026-01-31T08:15:58.500Z".into()),
+        ("/origin/for_seconds", 1.5.into()),
+        ("/origin/up", false.into()),
+        ("/origin/opens_in_seconds", 0.4.into()),
+        ("/origin/has_answered", true.into()),
+        ("/origin/address", "127.0.0.1:8080".into()),
+        ("/origin/pid", 4711.into()),
+        ("/origin/uptime_seconds", 40.0.into()),
+        ("/origin/start_took_seconds", 0.14.into()),
+        ("/origin/concurrency/slots", 1.into()),
+        ("/origin/concurrency/measured", true.into()),
+        ("/origin/concurrency/busy", Value::Null),
+        ("/origin/verdict", "hung-blocked".into()),
+        ("/origin/confidence", "conclusive".into()),
+        ("/origin/evidence_for/0", "asleep for 1.6 s".into()),
+        ("/origin/last_probe/result", "silent".into()),
+        ("/origin/last_probe/ago_seconds", 0.5.into()),
+        ("/origin/memory_bytes", 18_350_080.into()),
+        ("/origin/accept_queue", 4.into()),
+        ("/origin/restarts/hung-blocked", 2.into()),
+        ("/origin/restarts/start-timed-out", 0.into()),
+        ("/origin/probes/silent", 3.into()),
+        ("/origin/visits/0/id", 1206.into()),
+        ("/origin/visits/0/age_seconds", 3.25.into()),
+        ("/origin/visits/0/received_bytes", 65_536.into()),
+        ("/traffic/connections/open", 3.into()),
+        ("/traffic/connections/shed/address", 0.into()),
+        ("/traffic/exchanges/in_flight", 3.into()),
+        ("/traffic/answered/2xx", 1200.into()),
+        ("/traffic/lost/died", 2.into()),
+        ("/traffic/client_timeouts/first_byte", 0.into()),
+        ("/traffic/bytes/to_clients", (5 << 20).into()),
+        ("/traffic/spans/total/count", 1203.into()),
+        ("/traffic/spans/wait/p99_seconds", Value::Null),
+        ("/waiting/queued", 2.into()),
+        ("/waiting/held", 5.into()),
+        ("/spool/used_bytes", 196_608.into()),
+        ("/spool/budget_bytes", (64 << 20).into()),
+        ("/incidents/0/verdict", "hung-blocked".into()),
+    ] {
+        assert_eq!(json.pointer(path), Some(&wanted), "{path}");
+    }
+}
+
+#[test]
+fn requests_reach_an_origin_that_answers_behind_an_open_gate() {
+    let now = Instant::now();
+    let mut view = view(now);
+    let facts = source(now).facts;
+    let address = view.address.clone();
+    let (generation, _ender) = crate::origin::Generation::begin(3, address, 1);
+    let open = Gate::Open(generation);
+    let is_up = |view: &View, gate: &Gate| OriginFacts::of(view, gate, Vec::new(), &facts, now).up;
+    for (state, up) in [
+        (State::Ready, true),
+        (State::Suspect, true),
+        (State::Hung, false),
+        (State::Degraded, false),
+    ] {
+        view.enter(state, now);
+        assert_eq!(is_up(&view, &open), up, "{state:?}");
+        assert!(!is_up(&view, &shut(now)), "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers() {
+    let scratch = tempfile::tempdir().unwrap();
+    let journal = Journal::open(scratch.path().to_owned(), 10).unwrap();
+    std::fs::write(
+        scratch.path().join("20260131T0-1-exited.json"),
+        "{\"schema\":1}\n",
+    )
+    .unwrap();
+    let address = served(Some(journal)).await;
+    for (request, status, kind, says) in [
+        ("GET /", 200, "text/html", "<h1 id=\"word\">Starting</h1>"),
+        (
+            "GET /status.json",
+            200,
+            "application/json",
+            "\"state\": \"starting\"",
+        ),
+        (
+            "GET /metrics",
+            200,
+            "application/openmetrics-text",
+            "# EOF\n",
+        ),
+        ("GET /incidents", 200, "application/json", "[]"),
+        (
+            "GET /incidents/20260131T0-1-exited",
+            200,
+            "application/json",
+            "\"schema\":1",
+        ),
+        ("GET /incidents/none", 404, "text/plain", "no such incident"),
+        (
+            "GET /incidents/../../etc/passwd",
+            404,
+            "text/plain",
+            "no such incident",
+        ),
+        ("GET /incidents/", 404, "text/plain", "no such incident"),
+        ("GET /livez", 200, "text/plain", "the origin is starting\n"),
+        ("GET /readyz", 503, "text/plain", "do not reach the origin"),
+        ("GET /startupz", 503, "text/plain", "has not answered yet"),
+        (
+            "GET /livez?verbose",
+            200,
+            "text/plain",
+            "the origin is starting\n",
+        ),
+        ("GET /else", 404, "text/plain", "/status.json"),
+        ("HEAD /status.json", 200, "application/json", ""),
+        ("POST /", 405, "text/plain", "GET or HEAD"),
+        (
+            "GET http://evil.example/",
+            421,
+            "text/plain",
+            "IP address or to localhost",
+        ),
+    ] {
+        let (head, body) = ask(address, request).await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}: {head}"
+        );
+        assert!(
+            head.contains(&format!("\r\ncontent-type: {kind}")),
+            "{request}: {head}"
+        );
+        assert!(body.contains(says), "{request}: {body}");
+        for guard in [
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+            "content-security-policy: default-src 'none'",
+        ] {
+            assert!(head.contains(guard), "{request}: {head}");
+        }
+        assert_eq!(head.contains("\r\nallow: GET, HEAD"), status == 405);
+        assert_eq!(body.is_empty(), request.starts_with("HEAD"));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_several_requests_and_a_crowd_is_turned_away() {
+    let address = served(None).await;
+    let request = format!("GET /livez HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    let mut crowd = Vec::new();
+    let mut answer = [0; 1024];
+    for _ in 0..32 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        for _ in 0..2 {
+            client.write_all(request.as_bytes()).await.unwrap();
+            let read = client.read(&mut answer).await.unwrap();
+            assert!(answer[..read].starts_with(b"HTTP/1.1 200 OK"));
+        }
+        crowd.push(client);
+    }
+    let mut late = TcpStream::connect(address).await.unwrap();
+    assert_eq!(late.read(&mut answer).await.unwrap_or(0), 0);
+    drop(crowd.pop());
+    // The place is free as soon as the server has seen the end; until then we are turned away again.
+    let patience = Duration::from_secs(5);
+    let served = tokio::time::timeout(patience, async {
+        loop {
+            let mut next = TcpStream::connect(address).await.unwrap();
+            let _ = next.write_all(request.as_bytes()).await;
+            if next.read(&mut answer).await.is_ok_and(|read| read > 0) {
+                break;
+            }
+        }
+    });
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_head_loses_its_place() {
+    let address = served(None).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer).await;
+    let lasted = begun.elapsed();
+    assert!((4..8).contains(&lasted.as_secs()), "{lasted:?}");
+}
