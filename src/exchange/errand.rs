@@ -134,6 +134,9 @@ impl Errand {
         self.tally.add(Count::BytesFromOrigin, writer.len());
         if let Err(missed) = &done {
             writer.end(Err(missed.failure.clone()));
+            if missed.delivery == Delivery::Answered {
+                tracing::warn!(request = self.request, why = %missed.failure, "an answer was cut off");
+            }
             if missed.failure.cause == Cause::Refused {
                 self.shared.origin.report(Reading::Refused);
             }

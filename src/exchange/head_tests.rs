@@ -8,8 +8,13 @@ fn client() -> ClientAddr {
     ClientAddr("192.0.2.7:5555".parse().unwrap())
 }
 
-/// The head rebuilt from a method, a target, a version and `name: value` lines.
-fn rebuilt(line: (&str, &str, Version), fields: &[(&str, &str)]) -> Result<OriginHead, Failure> {
+/// A method, a target and a version.
+type Line<'a> = (&'a str, &'a str, Version);
+/// A name and a value.
+type Field<'a> = (&'a str, &'a str);
+
+/// The head rebuilt from a request's line and fields.
+fn rebuilt(line: Line<'_>, fields: &[Field<'_>]) -> Result<OriginHead, Failure> {
     let (method, target, version) = line;
     let mut request = Request::builder()
         .method(method)
@@ -22,8 +27,8 @@ fn rebuilt(line: (&str, &str, Version), fields: &[(&str, &str)]) -> Result<Origi
     rebuild(&parts, client(), &EdgeLimits::default(), "127.0.0.1:80")
 }
 
-const GET: (&str, &str, Version) = ("GET", "/a?b=c", Version::HTTP_11);
-const H2: (&str, &str, Version) = ("GET", "https://example.org/a", Version::HTTP_2);
+const GET: Line<'_> = ("GET", "/a?b=c", Version::HTTP_11);
+const H2: Line<'_> = ("GET", "https://example.org/a", Version::HTTP_2);
 
 fn all<'h>(head: &'h OriginHead, name: &str) -> Vec<&'h str> {
     let values = head.headers.get_all(name).iter();
@@ -125,7 +130,7 @@ fn what_two_readers_could_understand_differently_is_refused() {
     let host = ("host", "example.org");
     let long = format!("/{}", "a".repeat(9000));
     let v11 = Version::HTTP_11;
-    let cases: &[(&str, (&str, &str, Version), &[(&str, &str)])] = &[
+    let cases: &[(&str, Line<'_>, &[Field<'_>])] = &[
         ("missing", GET, &[]),
         ("more than once", GET, &[host, host]),
         ("not the name", GET, &[("host", "")]),

@@ -95,10 +95,14 @@ impl Waiting {
                         Err(_) => return Err(self.too_late(wait)),
                     }
                 }
-                Gate::Shut(_) => {
+                Gate::Shut(shut) => {
                     wait.was_held = true;
-                    let _place = self.hold_on()?;
                     let deadline = self.deadline(wait);
+                    if deadline.is_past(shut.expected) {
+                        // Nobody is helped by a wait that is known to be in vain.
+                        return Err(Failure::origin(Phase::Hold, Cause::NotReady));
+                    }
+                    let _place = self.hold_on()?;
                     match deadline.bound(gate.changed()).await {
                         Ok(Ok(())) => {}
                         Ok(Err(_)) => return Err(Failure::origin(Phase::Hold, Cause::NotReady)),
@@ -221,6 +225,20 @@ mod tests {
             .unwrap_err();
         assert!(failure.to_string().contains("hold.timeout"), "{failure}");
         assert_eq!((deadline::now() - begun).as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_that_would_be_in_vain_ends_at_once() {
+        let waiting = Waiting::new(&Settings::default());
+        let now = deadline::now();
+        let (_sender, mut gate) = watch::channel(Gate::Shut(Shut {
+            since: now,
+            expected: now + Duration::from_secs(60),
+        }));
+        let failure = waiting.admit(&mut gate, &mut Wait::begin()).await;
+        let not_ready = Failure::origin(Phase::Hold, Cause::NotReady);
+        assert_eq!(failure.err(), Some(not_ready));
+        assert_eq!(deadline::now(), now);
     }
 
     #[tokio::test(start_paused = true)]

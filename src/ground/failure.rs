@@ -78,7 +78,7 @@ pub enum Cause {
     Malformed(&'static str),
     /// Good HTTP that we do not do; the sentence says what.
     Unsupported(&'static str),
-    /// A path or a place that asks to be left alone.
+    /// It will not be there in time.
     NotReady,
     /// Nobody listens there.
     Refused,
@@ -203,7 +203,7 @@ impl fmt::Display for Cause {
             Self::TooLarge { limit, key } => write!(f, "more than the limit of {limit} ({key})"),
             Self::Full { limit, key } => write!(f, "all {limit} places are taken ({key})"),
             Self::Malformed(what) | Self::Unsupported(what) => f.write_str(what),
-            Self::NotReady => f.write_str("not ready"),
+            Self::NotReady => f.write_str("it will not be ready in time"),
             Self::Refused => f.write_str("nobody listens there"),
             Self::Truncated => f.write_str("ended in the middle"),
             Self::Died => f.write_str("the process ended before it had answered"),

@@ -4,5 +4,6 @@ pub mod addr;
 pub mod deadline;
 pub mod drain;
 pub mod failure;
+pub mod heartbeat;
 pub mod ledger;
 pub mod systemd;

@@ -31,6 +31,8 @@ pub struct Scene<'a> {
 const LOOKING: Duration = Duration::from_secs(2);
 /// Writing may take this long; a dead disk must not keep a hung origin alive.
 const WRITING: Duration = Duration::from_secs(2);
+/// What a process wrote just before its end may still be on its way to us.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// So many of the origin's last lines are kept.
 const LINES: usize = 50;
 /// So many incidents are told of on the status page.
@@ -41,7 +43,11 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     let view = &watch.board.view;
     let pid = scene.process.pid();
     let findings = match scene.verdict {
-        Verdict::Exited => None,
+        Verdict::Exited => {
+            let last_words = scene.process.output().ended();
+            let _ = Deadline::within(LAST_WORDS).bound(last_words).await;
+            None
+        }
         _ => {
             let at = listening(&view.address);
             let until = Instant::now() + LOOKING;

@@ -4,6 +4,7 @@
 //! judges, [`lifecycle`] decides, [`supervisor`] carries it out, [`incident`] is written before the first signal.
 
 pub mod attention;
+mod concurrency;
 pub mod dial;
 mod ending;
 mod evidence;
@@ -13,6 +14,7 @@ pub mod incident;
 pub mod lifecycle;
 mod observer;
 pub mod pid;
+mod port;
 mod probe;
 mod process;
 mod roster;
@@ -82,7 +84,7 @@ impl Origin {
             None => Care::Observed,
         };
         let mut view = View::blank(care, address, now);
-        view.command = command.as_ref().map(told);
+        view.command = command.as_ref().map(|it| told(it, &view.address));
         let shut = Shut {
             since: now,
             expected: now + settings.origin.probe.every,
@@ -163,13 +165,29 @@ impl Board {
         self.gate.send_replace(Gate::Shut(shut));
     }
 
+    /// The gate will open no sooner than this; those who can't wait for it are told at once.
+    fn expect(&mut self, opens: Instant) {
+        self.gate.send_if_modified(|gate| match gate {
+            Gate::Shut(shut) if shut.expected != opens => {
+                shut.expected = opens;
+                true
+            }
+            _ => false,
+        });
+    }
+
     fn publish(&mut self) {
         self.published.send_replace(Arc::new(self.view.clone()));
     }
 }
 
-fn told(command: &settings::Command) -> String {
-    let mut words = vec![command.program.as_str()];
-    words.extend(command.arguments.iter().map(String::as_str));
+fn told(command: &settings::Command, address: &OriginAddr) -> String {
+    let mut words = vec![command.program.clone()];
+    words.extend(
+        command
+            .arguments
+            .iter()
+            .map(|text| process::fill(text, address)),
+    );
     words.join(" ")
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::gate::{Ender, Generation};
-use super::probe::{self, Reading};
+use super::probe::Reading;
 use super::senses::Senses;
 use super::verdict::Verdict;
 use super::view::State;
-use super::{Shut, Watch};
-use crate::ground::deadline::{self, Deadline};
+use super::{Shut, Watch, concurrency};
+use crate::ground::deadline;
 use crate::ground::drain::Drain;
 
 struct Observer {
@@ -17,9 +17,6 @@ struct Observer {
     senses: Senses,
     open: Option<(Arc<Generation>, Ender)>,
 }
-
-/// Slots of an origin found to be concurrent: as many as it will hardly ever need.
-pub const MANY: usize = 128;
 
 /// Observes until the drain begins.
 pub async fn run(watch: Watch, mut drain: Drain) {
@@ -82,23 +79,11 @@ impl Observer {
     /// It answers: measure how many it serves at once, unless that is set, and let requests through.
     async fn welcome(&mut self) {
         let view = &mut self.watch.board.view;
-        let settings = &self.watch.settings.origin;
-        let concurrency = match settings.concurrency.or(view.concurrency) {
-            Some(set) => set,
-            None => {
-                let deadline = Deadline::within(settings.probe.timeout.min(probe::PATIENCE));
-                view.measured = true;
-                match probe::serves_two(&view.address, &settings.probe, deadline).await {
-                    true => MANY,
-                    false => 1,
-                }
-            }
-        };
-        view.concurrency = Some(concurrency);
+        let slots = concurrency::settle(view, &self.watch.settings.origin).await;
         view.generation += 1;
         view.started = Some(deadline::now());
         let address = view.address.clone();
-        let (generation, ender) = Generation::begin(view.generation, address, concurrency);
+        let (generation, ender) = Generation::begin(view.generation, address, slots);
         self.open = Some((generation.clone(), ender));
         self.watch.board.open(generation);
     }

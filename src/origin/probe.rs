@@ -30,8 +30,16 @@ pub enum Reading {
     Broken(String),
 }
 
-/// How long the measuring of concurrency may take.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the measuring of concurrency may take: many times what the first answer took, within bounds.
+/// A serial origin always takes all of it.
+pub fn patience(first: &Reading) -> Duration {
+    const LEAST: Duration = Duration::from_millis(200);
+    const MOST: Duration = Duration::from_secs(2);
+    match first {
+        Reading::Answered { took, .. } => (*took * 20).clamp(LEAST, MOST),
+        Reading::Refused | Reading::Silent | Reading::Broken(_) => MOST,
+    }
+}
 
 /// Asks once.
 pub async fn ask(address: &OriginAddr, probe: &settings::Probe, deadline: Deadline) -> Reading {

@@ -27,8 +27,12 @@ pub struct Process {
 }
 
 /// The last lines the origin wrote.
-#[derive(Debug, Clone, Default)]
-pub struct Output(Arc<Mutex<VecDeque<String>>>);
+#[derive(Debug, Clone)]
+pub struct Output {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    /// Its senders are gone when both pipes have been read to their end.
+    ended: watch::Receiver<()>,
+}
 
 /// The hidden command of our own binary through which the origin is started; see `cli/launch`.
 pub const LAUNCH: &str = "launch";
@@ -48,7 +52,9 @@ impl Process {
     /// What the system said. That the program itself cannot be executed shows as an exit with 127.
     pub fn spawn(command: &settings::Command, address: &OriginAddr) -> io::Result<Self> {
         let mut it = Command::new("/proc/self/exe");
-        it.arg0("leeward").arg(LAUNCH).arg("--");
+        it.arg0("leeward").arg(LAUNCH);
+        it.arg("--parent").arg(std::process::id().to_string());
+        it.arg("--");
         it.arg(&command.program);
         it.args(command.arguments.iter().map(|text| fill(text, address)));
         it.env_clear();
@@ -141,19 +147,16 @@ impl Process {
 }
 
 impl Output {
-    /// The last `most` lines, the oldest first.
-    pub fn last(&self, most: usize) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = lines.len().saturating_sub(most);
-        lines.iter().skip(skipped).cloned().collect()
+    /// Returns when nothing more can come: the last writer is gone.
+    pub async fn ended(&self) {
+        while self.ended.clone().changed().await.is_ok() {}
     }
 
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
+    /// The last `most` lines, the oldest first.
+    pub fn last(&self, most: usize) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = lines.len().saturating_sub(most);
+        lines.iter().skip(skipped).cloned().collect()
     }
 }
 
@@ -179,12 +182,20 @@ fn adopt(child: &mut Child) -> io::Result<(Pid, watch::Receiver<()>, Output)> {
     let pid = Pid::new(child.id()).ok_or_else(nobody)?;
     let raw = rustix::process::Pid::from_raw(child.id() as i32).ok_or_else(nobody)?;
     let exit = await_exit(raw)?;
-    let output = Output::default();
+    let (listening, ended) = watch::channel(());
+    let ear = Ear {
+        lines: Arc::default(),
+        _listening: Arc::new(listening),
+    };
+    let output = Output {
+        lines: ear.lines.clone(),
+        ended,
+    };
     if let Some(pipe) = child.stdout.take() {
-        tokio::spawn(listen(receiver(pipe.into())?, "stdout", output.clone()));
+        tokio::spawn(ear.clone().listen(receiver(pipe.into())?, "stdout"));
     }
     if let Some(pipe) = child.stderr.take() {
-        tokio::spawn(listen(receiver(pipe.into())?, "stderr", output.clone()));
+        tokio::spawn(ear.listen(receiver(pipe.into())?, "stderr"));
     }
     Ok((pid, exit, output))
 }
@@ -214,33 +225,46 @@ fn receiver(pipe: OwnedFd) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd(pipe)
 }
 
-/// Drains one pipe until its last writer is gone; long lines are cut, the rest of them dropped.
-async fn listen(mut pipe: impl AsyncRead + Unpin, stream: &'static str, output: Output) {
-    let mut chunk = vec![0; 16 << 10];
-    let mut line = Vec::new();
-    loop {
-        let read = match pipe.read(&mut chunk).await {
-            Ok(0) | Err(_) => break,
-            Ok(read) => read,
-        };
-        for byte in &chunk[..read] {
-            match byte {
-                b'\n' => tell(std::mem::take(&mut line), stream, &output),
-                _ if line.len() < LINE_BYTES => line.push(*byte),
-                _ => {}
-            }
-        }
-    }
-    if !line.is_empty() {
-        tell(line, stream, &output);
-    }
+/// The listening side of [`Output`].
+#[derive(Debug, Clone)]
+struct Ear {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    _listening: Arc<watch::Sender<()>>,
 }
 
-fn tell(line: Vec<u8>, stream: &'static str, output: &Output) {
-    let line = String::from_utf8_lossy(&line);
-    let line: String = line.trim_end().chars().map(printable).collect();
-    tracing::info!(target: "origin", stream, "{line}");
-    output.push(line);
+impl Ear {
+    /// Drains one pipe until its last writer is gone; long lines are cut, the rest of them dropped.
+    async fn listen(self, mut pipe: impl AsyncRead + Unpin, stream: &'static str) {
+        let mut chunk = vec![0; 16 << 10];
+        let mut line = Vec::new();
+        loop {
+            let read = match pipe.read(&mut chunk).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => read,
+            };
+            for byte in &chunk[..read] {
+                match byte {
+                    b'\n' => self.tell(std::mem::take(&mut line), stream),
+                    _ if line.len() < LINE_BYTES => line.push(*byte),
+                    _ => {}
+                }
+            }
+        }
+        if !line.is_empty() {
+            self.tell(line, stream);
+        }
+    }
+
+    fn tell(&self, line: Vec<u8>, stream: &'static str) {
+        let line = String::from_utf8_lossy(&line);
+        let line: String = line.trim_end().chars().map(printable).collect();
+        tracing::info!(target: "origin", stream, "{line}");
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
 }
 
 fn printable(c: char) -> char {
@@ -251,7 +275,8 @@ fn printable(c: char) -> char {
     }
 }
 
-fn fill(text: &str, address: &OriginAddr) -> String {
+/// `text` with the origin's address in place of `{port}` and `{address}`.
+pub fn fill(text: &str, address: &OriginAddr) -> String {
     let port = address.port().map(|port| port.to_string());
     text.replace("{port}", port.as_deref().unwrap_or(""))
         .replace("{address}", &address.to_string())

@@ -43,7 +43,7 @@ pub struct Roster {
 #[derive(Debug, Clone)]
 pub struct Page {
     shared: Arc<Shared>,
-    entries: Arc<Mutex<HashMap<u64, Entry>>>,
+    entries: Entries,
 }
 
 /// One visit under way; it leaves the roster when this is dropped.
@@ -67,8 +67,11 @@ struct Shared {
     next: AtomicU64,
     /// Microseconds from the epoch to the last sign of life, of any visit.
     last_life: AtomicU64,
-    pages: Mutex<Vec<Arc<Mutex<HashMap<u64, Entry>>>>>,
+    pages: Mutex<Vec<Entries>>,
 }
+
+/// The visits of one thread by their numbers.
+type Entries = Arc<Mutex<HashMap<u64, Entry>>>;
 
 #[derive(Debug)]
 struct Entry {
@@ -100,8 +103,8 @@ impl Roster {
 
     /// A page for one more thread.
     pub fn open(&self) -> Page {
-        let entries = Arc::default();
-        locked(&self.shared.pages).push(Arc::clone(&entries));
+        let entries = Entries::default();
+        locked(&self.shared.pages).push(entries.clone());
         let shared = self.shared.clone();
         Page { shared, entries }
     }

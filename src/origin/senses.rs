@@ -73,7 +73,7 @@ impl Senses {
         }
     }
 
-    /// Returns with the next thing noticed: a reading, or nothing but the passing of time.
+    /// Returns with the next thing noticed: what came of a probe, or nothing but the passing of time.
     ///
     /// A probe takes a slot of `generation` like any request, so that a serial origin that is busy with
     /// us is not asked. Without a generation, there is nobody it could get in the way of.
@@ -94,25 +94,22 @@ impl Senses {
                 None => std::future::pending().await,
             }
         };
-        let reading = tokio::select! {
+        tokio::select! {
             reading = probing => {
                 self.probing = None;
+                let now = deadline::now();
+                self.next_probe = now + self.pace(generation.is_some());
+                self.attention.heard(&reading, now);
                 Some(reading)
             }
             Some(reading) = nudges.recv() => {
-                self.next_probe = deadline::now();
-                Some(reading)
+                let now = deadline::now();
+                self.next_probe = self.next_probe.min(now + STARTING);
+                self.attention.heard(&reading, now);
+                None
             }
             () = tokio::time::sleep_until(wake.into()) => None,
-        };
-        if let Some(reading) = &reading {
-            let now = deadline::now();
-            self.attention.heard(reading, now);
-            if self.probing.is_none() {
-                self.next_probe = self.next_probe.max(now + self.pace(generation.is_some()));
-            }
         }
-        reading
     }
 
     /// What all that was noticed comes to.
@@ -125,6 +122,9 @@ impl Senses {
         self.alert = judgement.verdict.is_suspect()
             || evidence.silence > NOTICED
             || !evidence.refused_for.is_zero();
+        if self.alert {
+            self.next_probe = self.next_probe.min(now + self.probe.suspect_every);
+        }
         (judgement, evidence)
     }
 
@@ -183,10 +183,11 @@ impl Senses {
     }
 
     fn pace(&self, is_open: bool) -> Duration {
-        match (is_open, self.alert) {
-            (false, _) => STARTING.min(self.probe.suspect_every),
-            (true, true) => self.probe.suspect_every,
-            (true, false) => self.probe.every,
+        let is_start = !is_open && self.pid.is_some();
+        match self.alert || !is_open {
+            _ if is_start => STARTING.min(self.probe.suspect_every),
+            true => self.probe.suspect_every,
+            false => self.probe.every,
         }
     }
 }

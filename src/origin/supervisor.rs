@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::forensics::{accept_queue, holders};
 use super::gate::{Ender, Generation, Shut};
 use super::incident::{Closing, Incident};
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
-use super::observer::MANY;
-use super::probe::{self, Reading};
+use super::probe::Reading;
 use super::process::Process;
-use super::senses::{Senses, listening};
+use super::senses::Senses;
 use super::verdict::{Confidence, Evidence, Judgement, Verdict};
 use super::view::State;
-use super::{Ending, Watch, evidence, stop};
+use super::{Ending, Watch, concurrency, evidence, port, stop};
 use crate::config::settings;
-use crate::ground::deadline::{self, Deadline};
+use crate::ground::deadline;
 use crate::ground::drain::Drain;
 
 struct Supervisor {
@@ -46,8 +44,6 @@ struct Wound {
 
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
-/// How long the port of an ended generation may stay taken before that is told as a fault.
-const PORT_FREE: Duration = Duration::from_secs(1);
 
 /// Supervises until the drain begins, ends the origin, and returns.
 pub async fn run(mut watch: Watch, mut drain: Drain) {
@@ -154,7 +150,7 @@ impl Supervisor {
     }
 
     async fn spawn(&mut self) -> Option<Event> {
-        if let Some(trouble) = self.port_trouble().await {
+        if let Some(trouble) = port::trouble(&self.watch.board.view.address).await {
             return self.fail_start(trouble);
         }
         let view = &mut self.watch.board.view;
@@ -192,62 +188,20 @@ impl Supervisor {
         Some(Event::SpawnFailed)
     }
 
-    /// Why the origin could not listen, should it be started now. A port may need a moment to be free.
-    async fn port_trouble(&self) -> Option<String> {
-        let at = listening(&self.watch.board.view.address);
-        if matches!(at, super::forensics::Listening::Unix(_)) {
-            return None;
-        }
-        let deadline = Deadline::within(PORT_FREE);
-        while let Some(Some(_)) = accept_queue(&at).known() {
-            if deadline.is_past(deadline::now()) {
-                let who = holders(&at, Instant::now() + PORT_FREE);
-                let names: Vec<String> = who
-                    .known()
-                    .into_iter()
-                    .flat_map(|holders| &holders.found)
-                    .map(|holder| format!("{} (process {})", holder.comm, holder.pid))
-                    .collect();
-                let who = match names.is_empty() {
-                    true => "a process we may not see".to_owned(),
-                    false => names.join(", "),
-                };
-                return Some(format!(
-                    "{at} is held by {who}; end it, or choose another origin.address"
-                ));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        None
-    }
-
     /// It answers: measure how many it serves at once, unless that is known, and let requests through.
     async fn welcome(&mut self) -> Option<Event> {
         let current = self.current.as_mut()?;
         let settings = &self.watch.settings.origin;
         let view = &mut self.watch.board.view;
-        let concurrency = match settings.concurrency.or(view.concurrency) {
-            Some(known) => known,
-            None => {
-                let deadline = Deadline::within(settings.probe.timeout.min(probe::PATIENCE));
-                view.measured = true;
-                match probe::serves_two(&view.address, &settings.probe, deadline).await {
-                    true => MANY,
-                    // Also where the measuring itself was too much for it: then it is not tried again.
-                    false => 1,
-                }
-            }
-        };
+        let slots = concurrency::settle(view, settings).await;
         let now = deadline::now();
         self.start_took = now - current.spawned;
-        view.concurrency = Some(concurrency);
         view.start_took = Some(self.start_took);
         view.trouble = None;
-        let (generation, ender) =
-            Generation::begin(view.generation, view.address.clone(), concurrency);
+        let (generation, ender) = Generation::begin(view.generation, view.address.clone(), slots);
         current.open = Some((generation.clone(), ender));
         current.never_answered = false;
-        tracing::info!(generation = view.generation, took = ?self.start_took, concurrency, "origin ready");
+        tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");
         self.watch.board.open(generation);
         self.heal(now).await;
         None
@@ -311,6 +265,7 @@ impl Supervisor {
             evidence::record(&mut self.watch, &opened, "opened").await;
             incident = Some(opened);
         }
+        let is_final = self.is_final();
         let current = self.current.as_mut()?;
         if let Some((_, ender)) = current.open.take() {
             let suspects = visits
@@ -323,7 +278,9 @@ impl Supervisor {
                 suspects,
             });
         }
-        *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
+        if !is_final {
+            *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
+        }
         self.wound.get_or_insert(Wound {
             incident,
             shut: now,
@@ -390,6 +347,9 @@ impl Supervisor {
             .as_ref()
             .map(|judgement| judgement.verdict);
         let state = State::of(&self.life, verdict);
+        if let Phase::Waiting { until } = self.life.phase() {
+            board.expect(until + self.start_took);
+        }
         let before = board.view.state;
         if state != before {
             tracing::info!(

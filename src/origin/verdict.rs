@@ -145,6 +145,9 @@ const STARVED: f64 = 0.25;
 /// Above this share of one processor, a process is running and not waiting.
 const SPINNING: f64 = 0.5;
 
+/// A shorter silence is what every answer begins with.
+const WORTH_A_WORD: Duration = Duration::from_millis(100);
+
 /// What `evidence` says.
 pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {
     if !evidence.has_answered {
@@ -239,7 +242,7 @@ impl Evidence {
                 share * 100.0
             ));
         }
-        if !self.silence.is_zero() {
+        if self.silence >= WORTH_A_WORD {
             say(format!("no sign of life for {}", seconds(self.silence)));
         }
         if !self.refused_for.is_zero() {

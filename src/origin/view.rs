@@ -115,8 +115,9 @@ impl State {
     /// The word for an origin of ours.
     pub fn of(life: &Lifecycle, verdict: Option<Verdict>) -> Self {
         match life.phase() {
-            Phase::Waiting { .. } | Phase::Over if life.is_degraded() => Self::Degraded,
-            Phase::Waiting { .. } | Phase::Over => Self::Backoff,
+            Phase::Over => Self::Stopping,
+            Phase::Waiting { .. } if life.is_degraded() => Self::Degraded,
+            Phase::Waiting { .. } => Self::Backoff,
             Phase::Starting { .. } if life.is_degraded() => Self::Degraded,
             Phase::Starting { .. } => Self::Starting,
             Phase::Ready { .. } if verdict.is_some_and(Verdict::is_suspect) => Self::Suspect,
