@@ -1,0 +1,158 @@
+//! Admission: leave to be connected, given before a byte is read, and taken back by `Drop`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::settings::EdgeLimits;
+use crate::ground::addr::ClientAddr;
+
+/// Who is connected, over all edge threads.
+#[derive(Debug, Clone)]
+pub struct Admission(Arc<Doors>);
+
+/// Leave to be connected, for as long as it lives.
+#[derive(Debug)]
+pub struct Permit {
+    doors: Arc<Doors>,
+    net: IpAddr,
+}
+
+/// Why somebody is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shed {
+    /// All places are taken.
+    Full,
+    /// This address has all the places one address may have.
+    Address,
+}
+
+#[derive(Debug)]
+struct Doors {
+    most: usize,
+    most_per_address: Option<usize>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    all: usize,
+    by_net: HashMap<IpAddr, usize>,
+}
+
+impl Admission {
+    /// Nobody is connected yet.
+    pub fn new(limits: &EdgeLimits) -> Self {
+        Self(Arc::new(Doors {
+            most: limits.connections,
+            most_per_address: limits.connections_per_address,
+            inside: Mutex::default(),
+        }))
+    }
+
+    /// Leave for one more connection of `client`.
+    ///
+    /// # Errors
+    /// [`Shed`].
+    pub fn admit(&self, client: ClientAddr) -> Result<Permit, Shed> {
+        let net = net(client.ip());
+        let mut inside = self.0.inside();
+        if inside.all >= self.0.most {
+            return Err(Shed::Full);
+        }
+        let here = inside.by_net.get(&net).copied().unwrap_or(0);
+        if self.0.most_per_address.is_some_and(|most| here >= most) {
+            return Err(Shed::Address);
+        }
+        inside.by_net.insert(net, here + 1);
+        inside.all += 1;
+        Ok(Permit {
+            doors: self.0.clone(),
+            net,
+        })
+    }
+
+    /// Whether more than 80 % of the places are taken, so that idle connections should make room.
+    pub fn is_crowded(&self) -> bool {
+        self.0.inside().all * 5 > self.0.most * 4
+    }
+}
+
+impl Doors {
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut inside = self.doors.inside();
+        inside.all -= 1;
+        if let Some(here) = inside.by_net.get_mut(&self.net) {
+            *here -= 1;
+            if *here == 0 {
+                inside.by_net.remove(&self.net);
+            }
+        }
+    }
+}
+
+/// Who counts as one: an IPv4 address, or an IPv6 /64, of which one host may use any part.
+fn net(ip: IpAddr) -> IpAddr {
+    const PREFIX: u128 = !(u64::MAX as u128);
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & PREFIX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(connections: usize, per_address: Option<usize>) -> EdgeLimits {
+        EdgeLimits {
+            connections,
+            connections_per_address: per_address,
+            ..EdgeLimits::default()
+        }
+    }
+
+    fn client(text: &str) -> ClientAddr {
+        ClientAddr(text.parse().unwrap())
+    }
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let admission = Admission::new(&limits(2, None));
+        let one = admission.admit(client("192.0.2.1:1")).unwrap();
+        let _two = admission.admit(client("192.0.2.1:2")).unwrap();
+        let third = admission.admit(client("192.0.2.2:1"));
+        assert_eq!(third.err(), Some(Shed::Full));
+        drop(one);
+        assert!(admission.admit(client("192.0.2.2:1")).is_ok());
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_places_nor_one_ipv6_network() {
+        let admission = Admission::new(&limits(100, Some(1)));
+        let _four = admission.admit(client("192.0.2.1:1")).unwrap();
+        let mapped = admission.admit(client("[::ffff:192.0.2.1]:2"));
+        assert_eq!(mapped.err(), Some(Shed::Address));
+        let _six = admission.admit(client("[2001:db8::1]:1")).unwrap();
+        let same_net = admission.admit(client("[2001:db8::ffff]:1"));
+        assert_eq!(same_net.err(), Some(Shed::Address));
+        assert!(admission.admit(client("[2001:db8:0:1::1]:1")).is_ok());
+    }
+
+    #[test]
+    fn a_crowd_is_more_than_four_fifths() {
+        let admission = Admission::new(&limits(5, None));
+        let mut permits = Vec::new();
+        for n in 0..5 {
+            assert!(!admission.is_crowded(), "{n}");
+            permits.push(admission.admit(client("192.0.2.1:1")).unwrap());
+        }
+        assert!(admission.is_crowded());
+    }
+}

@@ -1,0 +1,248 @@
+//! What flows on one client connection, and which of its deadlines has passed. The judging is pure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::settings::EdgeDeadlines;
+use crate::ground::deadline::{self, Deadline};
+use crate::ground::failure::Phase;
+
+/// Which version of HTTP a connection speaks; idle time means something else in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// One request after the other: bytes that come between two are the next head.
+    Http1,
+    /// Bytes come at any time and may mean anything.
+    Http2,
+}
+
+/// The progress of one connection. Written where the bytes move, read by its one timer.
+#[derive(Debug)]
+pub struct Flow {
+    epoch: Instant,
+    is_http1: AtomicBool,
+    /// Instants are microseconds from the epoch; 0 is "not".
+    head_begun: AtomicU64,
+    idle_since: AtomicU64,
+    stalled_since: AtomicU64,
+    given_at: AtomicU64,
+    /// Microseconds in all.
+    blocked: AtomicU64,
+    written: AtomicU64,
+    in_flight: AtomicUsize,
+    /// Of those in flight, the ones that wait for us and not for the client.
+    ours: AtomicUsize,
+    resets: AtomicBool,
+}
+
+/// One request of the connection, from its head to the last of its answer.
+#[derive(Debug)]
+pub struct InFlight {
+    flow: Arc<Flow>,
+    is_ours: bool,
+}
+
+/// A deadline of the client's that has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// Which.
+    pub phase: Phase,
+    /// The limit it broke.
+    pub limit: Duration,
+    /// The key that sets it.
+    pub key: &'static str,
+}
+
+/// The flow at one instant.
+#[derive(Debug, Clone, Copy, Default)]
+struct Glance {
+    /// For how long a head has been under way.
+    head: Option<Duration>,
+    /// For how long nothing has been asked.
+    idle: Option<Duration>,
+    /// For how long the client has taken nothing of what was ready for it.
+    stalled: Option<Duration>,
+    /// For how long, in all, it kept us waiting to write.
+    blocked: Duration,
+    written: u64,
+}
+
+/// Never look again sooner than this: a timer's own grain.
+const MOMENT: Duration = Duration::from_millis(10);
+/// Look at least this often; the pace is judged then.
+const EACH: Duration = Duration::from_secs(5);
+
+impl Flow {
+    /// A connection begins, with its handshake.
+    pub fn begin() -> Self {
+        Self {
+            epoch: deadline::now(),
+            is_http1: AtomicBool::new(false),
+            head_begun: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+            stalled_since: AtomicU64::new(0),
+            given_at: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            ours: AtomicUsize::new(0),
+            resets: AtomicBool::new(false),
+        }
+    }
+
+    /// The handshake is done: from now on, a head is owed.
+    pub fn speaks(&self, version: Speaks) {
+        let is_http1 = version == Speaks::Http1;
+        self.is_http1.store(is_http1, Ordering::Relaxed);
+        self.head_begun.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Bytes came from the client. Over HTTP/1, those that come while it is idle begin a head.
+    pub fn read(&self) {
+        let is_idle = self.idle_since.load(Ordering::Relaxed) != 0;
+        if is_idle && self.is_http1.load(Ordering::Relaxed) {
+            let begun = self.now();
+            let (zero, order) = (0, Ordering::Relaxed);
+            let _ = self.head_begun.compare_exchange(zero, begun, order, order);
+        }
+    }
+
+    /// The client's kernel took bytes.
+    pub fn wrote(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        let stalled = self.stalled_since.swap(0, Ordering::Relaxed);
+        if stalled != 0 {
+            let blocked = self.now().saturating_sub(stalled);
+            self.blocked.fetch_add(blocked, Ordering::Relaxed);
+        }
+    }
+
+    /// The client's kernel takes nothing just now.
+    pub fn stalls(&self) {
+        if self.stalled_since.load(Ordering::Relaxed) == 0 {
+            self.stalled_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The connection is to end by a reset.
+    pub fn reset(&self) {
+        self.resets.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is to end by a reset.
+    pub fn is_reset(&self) -> bool {
+        self.resets.load(Ordering::Relaxed)
+    }
+
+    /// Which deadline has passed, if any.
+    pub fn overdue(&self, limits: &EdgeDeadlines, keep_alive: Duration) -> Option<Overdue> {
+        judge(&self.glance(), limits, keep_alive)
+    }
+
+    /// When to look again: no deadline passes unnoticed before then, one that is yet to begin included.
+    pub fn next_look(&self, limits: &EdgeDeadlines, keep_alive: Duration) -> Deadline {
+        let glance = self.glance();
+        let left = |limit: Duration, spent: Option<Duration>| {
+            limit.saturating_sub(spent.unwrap_or_default())
+        };
+        let soonest = left(limits.head, glance.head)
+            .min(left(keep_alive, glance.idle))
+            .min(left(limits.response_stall, glance.stalled))
+            .clamp(MOMENT, EACH);
+        Deadline::within(soonest)
+    }
+
+    fn glance(&self) -> Glance {
+        let now = self.now();
+        let since = |at: &AtomicU64| match at.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Duration::from_micros(now.saturating_sub(at))),
+        };
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        let is_client_due = in_flight > 0 && self.ours.load(Ordering::Relaxed) == 0;
+        let untaken = since(&self.given_at).filter(|_| is_client_due);
+        let stalled = since(&self.stalled_since);
+        let blocked = Duration::from_micros(self.blocked.load(Ordering::Relaxed));
+        Glance {
+            head: since(&self.head_begun),
+            idle: since(&self.idle_since),
+            stalled: stalled.max(untaken),
+            blocked: blocked + stalled.unwrap_or_default(),
+            written: self.written.load(Ordering::Relaxed),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        let since = deadline::now().saturating_duration_since(self.epoch);
+        // One more, so that the epoch itself is not "not".
+        u64::try_from(since.as_micros()).map_or(u64::MAX, |micros| micros.saturating_add(1))
+    }
+}
+
+impl InFlight {
+    /// A head has come whole, and we are at work on it.
+    pub fn begin(flow: &Arc<Flow>) -> Self {
+        flow.head_begun.store(0, Ordering::Relaxed);
+        flow.idle_since.store(0, Ordering::Relaxed);
+        flow.in_flight.fetch_add(1, Ordering::Relaxed);
+        flow.ours.fetch_add(1, Ordering::Relaxed);
+        Self {
+            flow: flow.clone(),
+            is_ours: true,
+        }
+    }
+
+    /// Something was given to the client: the next move is the client's.
+    pub fn gave(&mut self) {
+        let now = self.flow.now();
+        self.flow.given_at.store(now, Ordering::Relaxed);
+        if std::mem::replace(&mut self.is_ours, false) {
+            self.flow.ours.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The client would take more, and we have none: the next move is ours.
+    pub fn lacks(&mut self) {
+        if !std::mem::replace(&mut self.is_ours, true) {
+            self.flow.ours.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.is_ours {
+            self.flow.ours.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.flow.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let now = self.flow.now();
+            self.flow.idle_since.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+fn judge(glance: &Glance, limits: &EdgeDeadlines, keep_alive: Duration) -> Option<Overdue> {
+    let overdue = |phase, limit, key| Some(Overdue { phase, limit, key });
+    let stall = limits.response_stall;
+    if glance.stalled.is_some_and(|length| length >= stall) {
+        return overdue(Phase::Respond, stall, "edge.deadlines.response_stall");
+    }
+    if let Some(pace) = limits.response_pace {
+        let earned = Duration::from_secs_f64(glance.written as f64 / pace.rate as f64);
+        if glance.blocked > pace.after.saturating_add(earned) {
+            return overdue(Phase::Respond, pace.after, "edge.deadlines.response_pace");
+        }
+    }
+    if glance.head.is_some_and(|length| length >= limits.head) {
+        return overdue(Phase::Head, limits.head, "edge.deadlines.head");
+    }
+    if glance.idle.is_some_and(|length| length >= keep_alive) {
+        return overdue(Phase::KeepAlive, keep_alive, "edge.deadlines.keep_alive");
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "flow_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! Accepts clients. By signature it can't fail: it tells, waits, and tries again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Handler;
+use super::admission::{Permit, Shed};
+use super::connection::{self, Edge};
+use crate::ground::addr::{ClientAddr, EdgeAddr};
+use crate::ground::drain::Drain;
+use crate::ground::ledger::Count;
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: cannot listen on {addr}: {cause}; choose another address, or end who holds it")]
+pub struct BindError {
+    /// The key that sets it.
+    pub key: &'static str,
+    /// The address.
+    pub addr: EdgeAddr,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+/// How many connections the kernel keeps for us while we are busy.
+const BACKLOG: i32 = 1024;
+/// A client that vanished while idle is noticed after `TIME` + `PROBES` × `BETWEEN`: 35 s.
+const TIME: Duration = Duration::from_secs(20);
+const BETWEEN: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
+/// A client that vanished while data was on its way to it. Also ends a living one that takes nothing.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// So much unsent data may lie in the kernel before we see that the client takes none.
+const UNSENT: u32 = 128 << 10;
+/// After a failed accept, for instance when descriptors have run out.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on `addr`; `key` is what set it.
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind(key: &'static str, addr: EdgeAddr) -> Result<std::net::TcpListener, BindError> {
+    listen(addr.0).map_err(|cause| BindError { key, addr, cause })
+}
+
+/// Accepts from `listener` until the drain begins, each connection on a task of its own.
+pub async fn accept<H: Handler>(listener: TcpListener, edge: Arc<Edge<H>>, drain: Drain) {
+    let mut until = drain.clone();
+    loop {
+        let (stream, client) = tokio::select! {
+            accepted = next(&listener) => accepted,
+            _ = until.begun() => return,
+        };
+        edge.tally.count(Count::ConnectionsAccepted);
+        match edge.admission.admit(client) {
+            Ok(permit) => {
+                let (edge, drain) = (edge.clone(), drain.clone());
+                tokio::spawn(serve(stream, client, edge, permit, drain));
+            }
+            Err(shed) => {
+                edge.tally.count(match shed {
+                    Shed::Full => Count::ShedConnections,
+                    Shed::Address => Count::ShedAddress,
+                });
+                edge.tally.count(Count::ConnectionsClosed);
+                // A reset costs nothing more, and tells the client at once.
+                let _ = stream.set_zero_linger();
+            }
+        }
+    }
+}
+
+async fn serve<H: Handler>(
+    stream: TcpStream,
+    client: ClientAddr,
+    edge: Arc<Edge<H>>,
+    permit: Permit,
+    drain: Drain,
+) {
+    connection::serve(stream, client, &edge, drain).await;
+    edge.tally.count(Count::ConnectionsClosed);
+    drop(permit);
+}
+
+async fn next(listener: &TcpListener) -> (TcpStream, ClientAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                prepare(&stream);
+                return (stream, ClientAddr(addr));
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a client; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What fails here only makes a vanished client be noticed later.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(TIME)
+        .with_interval(BETWEEN)
+        .with_retries(PROBES);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+}
+
+fn listen(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
