@@ -1,0 +1,270 @@
+//! The composition root: bind everything first, start the rooms, wait, drain by a deadline.
+//!
+//! ```text
+//! main thread    signals, the order of the drain
+//! edge threads   a runtime each, accepting from the same listeners
+//! watch thread   the origin, the status page, the service manager
+//! ```
+
+mod edge_thread;
+mod watch_thread;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::settings::{Command, Process};
+use crate::config::{self, Settings};
+use crate::edge::admission::Admission;
+use crate::edge::listener::{self, BindError};
+use crate::edge::tls::{self, TlsError};
+use crate::exchange::Shared;
+use crate::ground::addr::OriginAddr;
+use crate::ground::deadline::{self, Deadline};
+use crate::ground::drain::DrainSwitch;
+use crate::ground::heartbeat::Hearts;
+use crate::ground::ledger::Ledger;
+use crate::ground::systemd::Notifier;
+use crate::origin::{Journal, Origin, incident};
+
+/// Why Leeward cannot run, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address is taken, or not ours.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system refuses something every program needs.
+    #[error("cannot {what}: {cause}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+}
+
+/// On top of the origin's own grace: evidence, KILL, and the reaping.
+const BURIAL: Duration = Duration::from_secs(12);
+
+/// Runs until a signal ends it. `file` is where the settings came from, for a reload.
+///
+/// # Errors
+/// [`AppError`], before anything was served.
+pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
+    let system = |what| move |cause| AppError::System { what, cause };
+    let bound = Bound::open(&settings)?;
+    let tls = tls::server(&settings.edge.tls)?;
+    let address = settle(&settings.origin.address).map_err(system("find a free port"))?;
+    let command = command(&settings).map_err(system("find its own program"))?;
+    let journal = open_journal(&settings);
+    let settings = Arc::new(settings);
+    let now = deadline::now();
+    let (origin, watch) = Origin::open(
+        settings.clone(),
+        address.clone(),
+        command,
+        journal.clone(),
+        now,
+    );
+    let shared = Shared::new(settings.clone(), origin.clone());
+    let ledger = Ledger::default();
+    let hearts = Hearts::new(now);
+    let (edge_switch, edge_drain) = DrainSwitch::new();
+    let (origin_switch, origin_drain) = DrainSwitch::new();
+    let line = bound.line(&address);
+
+    let watch = watch_thread::start(watch_thread::Parts {
+        watch,
+        origin,
+        journal,
+        shared: shared.clone(),
+        ledger: ledger.clone(),
+        hearts: hearts.clone(),
+        listener: bound.status,
+        edge: bound.addresses,
+        settings: settings.clone(),
+        drain: origin_drain,
+    })
+    .map_err(system("start the watch thread"))?;
+    edge_thread::start(edge_thread::Parts {
+        settings: settings.clone(),
+        tls,
+        admission: Admission::new(&settings.edge.limits),
+        shared,
+        ledger,
+        hearts,
+        listeners: bound.edge,
+        drain: edge_drain,
+    })
+    .map_err(system("start an edge thread"))?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("start a runtime"))?;
+    runtime.block_on(async {
+        let mut signals = Signals::new().map_err(system("listen to signals"))?;
+        let notifier = Notifier::from_environment();
+        eprintln!("leeward: ready: {line}");
+        notifier.ready(&line);
+        signals.until_end(file.as_deref(), &notifier).await;
+        notifier.stopping("draining");
+        let by = Deadline::within(settings.edge.deadlines.drain);
+        tracing::info!("draining: {} shares, at most {:?}", edge_switch.in_flight(), settings.edge.deadlines.drain);
+        edge_switch.begin(by);
+        tokio::select! {
+            drained = edge_switch.finished(by) => if drained.is_err() {
+                tracing::warn!("{} connections did not finish in time", edge_switch.in_flight());
+            },
+            () = signals.again() => tracing::warn!("asked again to end: not waiting for connections"),
+        }
+        let by = Deadline::within(settings.restart.grace_drain + BURIAL);
+        origin_switch.begin(by);
+        if by.bound(watch.finished()).await.is_err() {
+            tracing::error!("the watch thread did not end in time");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// What is listened on, before anything else is done.
+struct Bound {
+    edge: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    status: Option<TcpListener>,
+}
+
+impl Bound {
+    fn open(settings: &Settings) -> Result<Self, BindError> {
+        let mut edge = Vec::new();
+        let mut addresses = Vec::new();
+        for wanted in &settings.edge.listen {
+            let listener = listener::bind("edge.listen", *wanted)?;
+            addresses.push(listener.local_addr().unwrap_or(wanted.0));
+            edge.push(listener);
+        }
+        let status = settings.status.listen;
+        let status = status.map(|wanted| listener::bind("status.listen", wanted));
+        Ok(Self {
+            edge,
+            addresses,
+            status: status.transpose()?,
+        })
+    }
+
+    /// The real addresses, for the line that says ready.
+    fn line(&self, origin: &OriginAddr) -> String {
+        let edges: Vec<String> = self
+            .addresses
+            .iter()
+            .map(|addr| format!("https://{addr}"))
+            .collect();
+        let status = self.status.as_ref().and_then(|it| it.local_addr().ok());
+        let status = status.map_or_else(String::new, |addr| format!(", status http://{addr}"));
+        format!("{}{status}, origin {origin}", edges.join(" "))
+    }
+}
+
+/// The signals that matter to the whole program.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when Leeward is to end.
+    async fn until_end(&mut self, file: Option<&std::path::Path>, notifier: &Notifier) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reread(file, notifier),
+            }
+        }
+    }
+
+    /// Returns when it is asked a second time.
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Judges the configuration anew and tells the result. What runs is not changed.
+fn reread(file: Option<&std::path::Path>, notifier: &Notifier) {
+    notifier.reloading("judging the configuration");
+    let told = match file.map(config::load) {
+        None => "there is no configuration file to read again".to_owned(),
+        Some(Ok(_)) => "the configuration is good; restart Leeward to use it".to_owned(),
+        Some(Err(error)) => {
+            tracing::error!("the configuration is faulty and was not taken:\n{error}");
+            "the configuration on disk is faulty; what runs was not changed".to_owned()
+        }
+    };
+    tracing::info!("{told}");
+    notifier.ready(&told);
+}
+
+/// Chooses the port where that was left to us. Nobody else is likely to take it before the origin does.
+fn settle(address: &OriginAddr) -> std::io::Result<OriginAddr> {
+    match address {
+        OriginAddr::Tcp(addr) if addr.port() == 0 => {
+            let chosen = TcpListener::bind(SocketAddr::new(addr.ip(), 0))?;
+            Ok(OriginAddr::Tcp(chosen.local_addr()?))
+        }
+        settled => Ok(settled.clone()),
+    }
+}
+
+fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
+    let bundled = || -> std::io::Result<Command> {
+        let program = std::env::current_exe()?;
+        Ok(Command {
+            program: program.to_string_lossy().into_owned(),
+            arguments: ["origin", "--listen", "{address}"]
+                .map(str::to_owned)
+                .to_vec(),
+            directory: None,
+            environment: Default::default(),
+        })
+    };
+    Ok(match &settings.origin.process {
+        Process::Bundled => Some(bundled()?),
+        Process::Command(command) => Some(command.clone()),
+        Process::Observed => None,
+    })
+}
+
+/// Without a journal, incidents are told in the log alone: that is no reason not to serve.
+fn open_journal(settings: &Settings) -> Option<Journal> {
+    let directory = settings.incidents.directory.clone();
+    let directory = directory.unwrap_or_else(incident::default_directory);
+    let told = directory.display().to_string();
+    match Journal::open(directory, settings.incidents.keep.0) {
+        Ok(journal) => Some(journal),
+        Err(error) => {
+            tracing::error!(
+                "incidents.directory: {told}: {error}; incidents are not kept, only logged"
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The edge threads: a runtime each, all accepting from the same listeners, so that a busy one strands nobody.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use rustls::ServerConfig;
+
+use crate::config::Settings;
+use crate::edge::admission::Admission;
+use crate::edge::connection::Edge;
+use crate::edge::{Handler, listener};
+use crate::exchange::{AnswerBody, Exchanges, Shared};
+use crate::ground::addr::ClientAddr;
+use crate::ground::drain::Drain;
+use crate::ground::heartbeat::{Heart, Hearts};
+use crate::ground::ledger::Ledger;
+
+/// What the edge threads are made of.
+pub struct Parts {
+    /// All settings.
+    pub settings: Arc<Settings>,
+    /// How to speak TLS.
+    pub tls: Arc<ServerConfig>,
+    /// Who is connected.
+    pub admission: Admission,
+    /// What the exchanges share.
+    pub shared: Shared,
+    /// Where each opens its tally.
+    pub ledger: Ledger,
+    /// Where each beats.
+    pub hearts: Hearts,
+    /// What all of them accept from.
+    pub listeners: Vec<TcpListener>,
+    /// Each connection keeps a share.
+    pub drain: Drain,
+}
+
+/// More threads than this only help where TLS handshakes are the bottleneck.
+const USUAL_MOST: usize = 4;
+
+/// Starts them; they end with the drain.
+///
+/// # Errors
+/// What the system said.
+pub fn start(parts: Parts) -> io::Result<()> {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let threads = parts.settings.edge.threads.unwrap_or(cores.min(USUAL_MOST));
+    for number in 0..threads {
+        let listeners: io::Result<Vec<_>> =
+            parts.listeners.iter().map(TcpListener::try_clone).collect();
+        let listeners = listeners?;
+        let name = format!("edge-{number}");
+        let heart = parts.hearts.add(name.clone());
+        let front = Front(Exchanges::new(parts.shared.clone(), &parts.ledger));
+        let edge = Edge {
+            settings: parts.settings.edge.clone(),
+            tls: parts.tls.clone().into(),
+            admission: parts.admission.clone(),
+            tally: front.0.tally().clone(),
+            handler: Arc::new(front),
+        };
+        let drain = parts.drain.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || runtime.block_on(serve(listeners, edge, heart, drain)))?;
+    }
+    Ok(())
+}
+
+async fn serve(listeners: Vec<TcpListener>, edge: Edge<Front>, heart: Arc<Heart>, drain: Drain) {
+    let edge = Arc::new(edge);
+    for listener in listeners {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => {
+                tokio::spawn(listener::accept(listener, edge.clone(), drain.clone()));
+            }
+            Err(error) => tracing::error!(%error, "a listener cannot be used by an edge thread"),
+        }
+    }
+    drop(drain);
+    // The process ends this thread: errands may still be under way when the last connection is gone.
+    heart.beat_on().await;
+}
+
+/// Hands the requests of the edge to the exchanges, so that neither knows the other.
+struct Front(Exchanges);
+
+impl Handler for Front {
+    type Body = AnswerBody;
+
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        client: ClientAddr,
+    ) -> Response<AnswerBody> {
+        self.0.serve(request, client).await
+    }
+}

@@ -1,0 +1,149 @@
+//! The watch thread: the origin, the status page and the service manager, on a runtime that shares no fate
+//! with traffic. The origin's processes are spawned here, and only here.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::Settings;
+use crate::exchange::Shared;
+use crate::ground::deadline;
+use crate::ground::drain::Drain;
+use crate::ground::heartbeat::Hearts;
+use crate::ground::ledger::Ledger;
+use crate::ground::systemd::Notifier;
+use crate::origin::{Journal, Origin, Watch};
+use crate::status;
+
+/// What the watch thread is made of.
+pub struct Parts {
+    /// What watches the origin.
+    pub watch: Watch,
+    /// What is known of it.
+    pub origin: Origin,
+    /// Where its incidents are.
+    pub journal: Option<Journal>,
+    /// What waits and rests in the exchanges.
+    pub shared: Shared,
+    /// The numbers.
+    pub ledger: Ledger,
+    /// The hearts of all threads.
+    pub hearts: Hearts,
+    /// Where the status page listens.
+    pub listener: Option<TcpListener>,
+    /// Where the clients connect.
+    pub edge: Vec<SocketAddr>,
+    /// All settings.
+    pub settings: Arc<Settings>,
+    /// Begins when the origin is to end.
+    pub drain: Drain,
+}
+
+/// The thread, to wait for.
+pub struct WatchThread(oneshot::Receiver<()>);
+
+/// A thread that has not beaten for this long is told to the service manager by silence.
+const STILL: Duration = Duration::from_secs(3);
+/// The most often the status line is sent.
+const LINE: Duration = Duration::from_millis(500);
+
+/// Starts it; it ends when the drain has begun and the origin is gone.
+///
+/// # Errors
+/// What the system said.
+pub fn start(parts: Parts) -> io::Result<WatchThread> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (ended, thread) = oneshot::channel();
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || {
+            runtime.block_on(watch(parts));
+            let _ = ended.send(());
+            // Work set aside on a dead disk must not hold the end back.
+            runtime.shutdown_background();
+        })?;
+    Ok(WatchThread(thread))
+}
+
+impl WatchThread {
+    /// Returns when it has ended, by a panic included.
+    pub async fn finished(self) {
+        let _ = self.0.await;
+    }
+}
+
+async fn watch(parts: Parts) {
+    let notifier = Notifier::from_environment();
+    let heart = parts.hearts.add("watch".to_owned());
+    tokio::spawn(heart.beat_on());
+    tokio::spawn(pet(notifier, parts.hearts));
+    tokio::spawn(tell(notifier, parts.origin.clone()));
+    if let Some(listener) = parts.listener {
+        let facts = status::Facts {
+            version: env!("CARGO_PKG_VERSION"),
+            edge: parts.edge,
+            status: listener.local_addr().ok(),
+            started: deadline::now(),
+            started_at: jiff::Timestamp::now(),
+            spool_budget: parts.shared.budget().whole(),
+            connections_limit: parts.settings.edge.limits.connections,
+        };
+        let shared = parts.shared;
+        let source = status::Source {
+            origin: parts.origin,
+            ledger: parts.ledger,
+            facts,
+            gauges: Box::new(move || status::Gauges {
+                queued: shared.waiting().queued(),
+                held: shared.waiting().held(),
+                spool_used: shared.budget().used(),
+            }),
+        };
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => {
+                tokio::spawn(status::serve(listener, Arc::new(source), parts.journal));
+            }
+            Err(error) => tracing::error!(%error, "the status listener cannot be used"),
+        }
+    }
+    parts.watch.run(parts.drain).await;
+}
+
+/// Tells the service manager that we are alive, for as long as every thread of ours is.
+async fn pet(notifier: Notifier, hearts: Hearts) {
+    let Some(every) = notifier.pet_every() else {
+        return;
+    };
+    loop {
+        let still = hearts.still(deadline::now(), STILL);
+        if still.is_empty() {
+            notifier.alive();
+        } else {
+            tracing::error!(
+                ?still,
+                "threads stand still; the service manager is not told we are alive"
+            );
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// Keeps the line that `systemctl status` shows up to date.
+async fn tell(notifier: Notifier, origin: Origin) {
+    let mut views = origin.views();
+    let mut last = String::new();
+    while views.changed().await.is_ok() {
+        let line = views.borrow_and_update().line();
+        if line != last {
+            notifier.status(&line);
+            last = line;
+        }
+        tokio::time::sleep(LINE).await;
+    }
+}

@@ -1,0 +1,40 @@
+//! `leeward check`: judges a configuration without running it.
+
+use std::path::Path;
+
+use super::{BAD_CONFIG, FINE};
+use crate::config::{self, settings::Process};
+use crate::edge::tls;
+
+/// Prints every fault, or that there is none.
+pub fn check(file: &Path) -> u8 {
+    let settings = match config::load(file) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{error}");
+            return BAD_CONFIG;
+        }
+    };
+    if let Err(error) = tls::server(&settings.edge.tls) {
+        eprintln!("{}: {error}", file.display());
+        return BAD_CONFIG;
+    }
+    let listen: Vec<String> = settings
+        .edge
+        .listen
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let origin = match &settings.origin.process {
+        Process::Bundled => "the bundled origin".to_owned(),
+        Process::Command(command) => format!("{}, started by Leeward", command.program),
+        Process::Observed => "started by somebody else, observed".to_owned(),
+    };
+    println!(
+        "{}: good: clients on {}, origin {} ({origin})",
+        file.display(),
+        listen.join(", "),
+        settings.origin.address
+    );
+    FINE
+}

@@ -1,0 +1,80 @@
+//! The command line: one thin file a command.
+
+mod check;
+mod launch;
+pub mod log;
+mod origin;
+mod run;
+mod status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Good for nothing else was meant: everything went well.
+const FINE: u8 = 0;
+/// It failed.
+const FAILED: u8 = 1;
+/// The configuration is at fault (sysexits.h).
+const BAD_CONFIG: u8 = 78;
+
+/// A reverse-proxy watchdog sidecar: keeps a web server that hangs in the lee of the network.
+///
+/// Without a command it runs, and without a configuration it serves a welcome page of its own.
+#[derive(Debug, Parser)]
+#[command(name = "leeward", version, max_term_width = 100)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stand in front of the origin: the main job.
+    Run {
+        /// The configuration; without it, everything is at its default.
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Judge a configuration: every fault at once, and exit with 78 if there is one.
+    Check {
+        /// The configuration.
+        file: PathBuf,
+    },
+    /// Be the bundled origin: an ordinary web server for a directory of files.
+    Origin {
+        /// Where to listen; port 0 is any free one.
+        #[arg(long, value_name = "ADDR")]
+        listen: SocketAddr,
+        /// What to serve; without it, a welcome page and some files of several sizes.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+    /// Print what the status page of a running Leeward shows.
+    Status {
+        /// Where its status page is.
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9180")]
+        url: String,
+        /// Print it as JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Become the origin's command, in the way its supervisor wants it.
+    #[command(hide = true)]
+    Launch(launch::Launch),
+}
+
+/// Carries out the command line. Faulty usage ends the process with 2.
+pub fn main() -> ExitCode {
+    let line = Line::parse();
+    let code = match line.command.unwrap_or(Command::Run { config: None }) {
+        Command::Run { config } => run::run(config),
+        Command::Check { file } => check::check(&file),
+        Command::Origin { listen, root } => origin::origin(listen, root),
+        Command::Status { url, json } => status::status(&url, json),
+        Command::Launch(launch) => launch.launch(),
+    };
+    ExitCode::from(code)
+}

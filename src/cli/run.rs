@@ -1,0 +1,32 @@
+//! `leeward run`: the main job.
+
+use std::path::PathBuf;
+
+use super::{BAD_CONFIG, FAILED, FINE, log};
+use crate::app;
+use crate::config::{self, Settings};
+
+/// Runs until a signal ends it.
+pub fn run(file: Option<PathBuf>) -> u8 {
+    let settings = match &file {
+        None => Settings::default(),
+        Some(file) => match config::load(file) {
+            Ok(settings) => settings,
+            Err(error) => {
+                eprintln!("{error}");
+                return BAD_CONFIG;
+            }
+        },
+    };
+    let _log = log::begin(&settings.log);
+    match app::run(settings, file) {
+        Ok(()) => FINE,
+        Err(error) => {
+            eprintln!("leeward: {error}");
+            match error {
+                app::AppError::Tls(_) => BAD_CONFIG,
+                app::AppError::Bind(_) | app::AppError::System { .. } => FAILED,
+            }
+        }
+    }
+}
