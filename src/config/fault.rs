@@ -34,14 +34,17 @@ impl Fault {
     pub fn at(text: &str, span: Range<usize>, key: &str, message: String, remedy: String) -> Self {
         let start = floor_boundary(text, span.start);
         let before = &text[..start];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_start = before
+            .rfind('\n')
+            .map_or(after_mark(text), |newline| newline + 1);
+        let line = text[line_start..].lines().next().unwrap_or("");
         Self {
             line: before.matches('\n').count() + 1,
-            column: text[line_start..start].chars().count() + 1,
-            key: key.to_owned(),
-            message,
+            column: text[line_start..start.max(line_start)].chars().count() + 1,
+            key: harmless(key),
+            message: harmless(&message),
             remedy,
-            excerpt: text[line_start..].lines().next().unwrap_or("").to_owned(),
+            excerpt: harmless(&line.replace('\t', " ")),
         }
     }
 }
@@ -60,7 +63,7 @@ impl fmt::Display for Faults {
             let number = line.to_string();
             let gap = " ".repeat(number.len());
             let under = " ".repeat(column.saturating_sub(1));
-            writeln!(f, "  {number} | {}", fault.excerpt.replace('\t', " "))?;
+            writeln!(f, "  {number} | {}", fault.excerpt)?;
             writeln!(f, "  {gap} | {under}^ {}", fault.remedy)?;
         }
         match self.faults.len() {
@@ -68,6 +71,20 @@ impl fmt::Display for Faults {
             many => write!(f, "{}: {many} faults", self.file),
         }
     }
+}
+
+/// Where the text begins behind a byte order mark, which no editor shows.
+fn after_mark(text: &str) -> usize {
+    match text.starts_with('\u{feff}') {
+        true => '\u{feff}'.len_utf8(),
+        false => 0,
+    }
+}
+
+/// What a file says goes to a terminal, and must not steer it.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {

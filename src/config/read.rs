@@ -24,7 +24,13 @@ const MIB: u64 = 1 << 20;
 pub fn settings(file: &str, text: &str) -> Result<Settings, Faults> {
     let reading = Reading::new(file, text);
     let document = reading.parse();
-    let mut root = reading.root(document.get_ref());
+    let settings = document
+        .as_ref()
+        .map(|document| whole(reading.root(document.get_ref())));
+    reading.finish(settings)
+}
+
+fn whole(mut root: Section<'_, '_, '_>) -> Settings {
     let settings = Settings {
         edge: edge(root.section("edge")),
         spool: spool(root.section("spool")),
@@ -37,7 +43,7 @@ pub fn settings(file: &str, text: &str) -> Result<Settings, Faults> {
         log: log(root.section("log")),
     };
     root.finish();
-    reading.finish(settings)
+    settings
 }
 
 fn edge(mut section: Section<'_, '_, '_>) -> Edge {
@@ -54,8 +60,8 @@ fn edge(mut section: Section<'_, '_, '_>) -> Edge {
 }
 
 fn tls(mut section: Section<'_, '_, '_>) -> Tls {
-    let certificate = section.take("certificate", path);
-    let key = section.take("key", path);
+    let certificate = section.take("certificate", path("/etc/leeward/tls/chain.pem"));
+    let key = section.take("key", path("/etc/leeward/tls/key.pem"));
     let mut tls = Tls::default();
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
     section.set("min_version", &mut tls.oldest, |v| {
@@ -65,11 +71,17 @@ fn tls(mut section: Section<'_, '_, '_>) -> Tls {
         (Some(certificate), Some(key)) => tls.identity = Identity::Files { certificate, key },
         (Some(_), None) if !section.says("key") => section.complain(
             "certificate",
-            Wrong::new("a certificate without its key", "add edge.tls.key"),
+            Wrong::new(
+                "a certificate without its key",
+                "add key = \"/etc/leeward/tls/key.pem\" beside it",
+            ),
         ),
         (None, Some(_)) if !section.says("certificate") => section.complain(
             "key",
-            Wrong::new("a key without its certificate", "add edge.tls.certificate"),
+            Wrong::new(
+                "a key without its certificate",
+                "add certificate = \"/etc/leeward/tls/chain.pem\" beside it",
+            ),
         ),
         _ => {}
     }
@@ -133,7 +145,9 @@ fn origin(mut section: Section<'_, '_, '_>) -> Origin {
         or_auto(v, count(1, 10_000))
     });
     section.set("queue", &mut it.queue, count(0, 1_000_000));
-    let command = process(section.section("origin.process"));
+    let started = section.section("origin.process");
+    let is_started = started.is_present();
+    let command = process(started);
     it.deadlines = origin_deadlines(section.section("origin.deadlines"));
     it.probe = probe(section.section("origin.probe"));
     it.process = match (&address, command) {
@@ -148,11 +162,12 @@ fn origin(mut section: Section<'_, '_, '_>) -> Origin {
             "process",
             Wrong::new(
                 "a command, but no address where the origin will listen",
-                "add origin.address = \"127.0.0.1:PORT\"",
+                "add address = \"127.0.0.1:8080\" to [origin], with the port the command listens on",
             ),
         );
     }
-    if it.address.is_open() {
+    let is_understood = is_started == matches!(it.process, Process::Command(_));
+    if it.address.is_open() && is_understood && section.says("address") {
         judge_open_port(&section, &it.process);
     }
     section.finish();
@@ -161,24 +176,19 @@ fn origin(mut section: Section<'_, '_, '_>) -> Origin {
 
 /// Port 0 needs somebody to be told which one was chosen.
 fn judge_open_port(section: &Section<'_, '_, '_>, process: &Process) {
-    let told = match process {
-        Process::Bundled => true,
-        Process::Observed => false,
-        Process::Command(command) => command
-            .arguments
-            .iter()
-            .chain(command.environment.values())
-            .any(|text| text.contains("{port}") || text.contains("{address}")),
+    let remedy = match process {
+        Process::Bundled => return,
+        Process::Observed => "name the port on which the origin listens",
+        Process::Command(command) => {
+            let mut told = command.arguments.iter().chain(command.environment.values());
+            if told.any(|text| text.contains("{port}") || text.contains("{address}")) {
+                return;
+            }
+            "put {port} or {address} into origin.process.command, or name the port"
+        }
     };
-    if !told && section.says("address") {
-        section.complain(
-            "address",
-            Wrong::new(
-                "port 0 chooses a free port, but the origin is not told which",
-                "put {port} or {address} into origin.process.command, or name the port",
-            ),
-        );
-    }
+    let message = "port 0 chooses a free port, but the origin is not told which";
+    section.complain("address", Wrong::new(message, remedy));
 }
 
 fn process(mut section: Section<'_, '_, '_>) -> Option<Command> {
@@ -194,7 +204,7 @@ fn process(mut section: Section<'_, '_, '_>) -> Option<Command> {
             )),
         }
     });
-    let directory = section.take("directory", path);
+    let directory = section.take("directory", path("/var/lib/origin"));
     let environment = section.take("environment", table_of_texts);
     if section.is_present() && !section.says("command") {
         section.complain(
@@ -229,19 +239,15 @@ fn origin_deadlines(mut section: Section<'_, '_, '_>) -> OriginDeadlines {
 fn probe(mut section: Section<'_, '_, '_>) -> Probe {
     let mut it = Probe::default();
     section.set("path", &mut it.path, |v| {
-        let path = value::text(v)?;
+        let path = value::text(v, "write it like \"/health\"")?;
         let good = path.starts_with('/') && path.parse::<http::Uri>().is_ok();
         let wrong = || Wrong::new(format!("`{path}` is not a path"), "begin it with a slash");
         good.then(|| path.clone()).ok_or_else(wrong)
     });
     section.set("host", &mut it.host, |v| {
-        let host = value::text(v)?;
-        let wrong = |_| {
-            Wrong::new(
-                format!("`{host}` is not a host"),
-                "write \"name\" or \"name:port\"",
-            )
-        };
+        let remedy = "write it like \"example.org\" or \"example.org:8080\"";
+        let host = value::text(v, remedy)?;
+        let wrong = |_| Wrong::new(format!("`{host}` is not a host"), remedy);
         host.parse::<http::uri::Authority>().map_err(wrong)?;
         Ok(Some(host))
     });
@@ -256,15 +262,7 @@ fn hang(mut section: Section<'_, '_, '_>) -> Hang {
     let mut it = Hang::default();
     section.set("certain", &mut it.certain, span(200 * MS, DAY));
     section.set("silent", &mut it.silent, span(500 * MS, DAY));
-    if it.silent < it.certain {
-        section.complain(
-            "silent",
-            Wrong::new(
-                "shorter than hang.certain",
-                "inconclusive evidence needs the longer wait; raise it to hang.certain or more",
-            ),
-        );
-    }
+    in_order(&section, ("certain", it.certain), ("silent", it.silent));
     section.finish();
     it
 }
@@ -293,17 +291,35 @@ fn restart(mut section: Section<'_, '_, '_>) -> Restart {
         span(MS, 365 * DAY),
     );
     section.set("degraded_every", &mut it.degraded_every, span(10 * MS, DAY));
-    if it.backoff_most < it.backoff {
-        section.complain(
-            "backoff_most",
-            Wrong::new(
-                "shorter than restart.backoff",
-                "raise it to restart.backoff or more",
-            ),
-        );
-    }
+    let most = ("backoff_most", it.backoff_most);
+    in_order(&section, ("backoff", it.backoff), most);
     section.finish();
     it
+}
+
+/// Complains where the file says it, when what must be the longer one of two is the shorter.
+fn in_order(
+    section: &Section<'_, '_, '_>,
+    (short, short_is): (&str, Duration),
+    (long, long_is): (&str, Duration),
+) {
+    if long_is >= short_is || section.has_faults() {
+        return;
+    }
+    let [least, found] = [short_is, long_is].map(value::told_duration);
+    let (key, message, remedy) = match section.says(long) {
+        true => (
+            long,
+            format!("{found} is shorter than `{short}`, which is {least}"),
+            format!("raise it to {least} or more, or lower `{short}`"),
+        ),
+        false => (
+            short,
+            format!("{least} is longer than `{long}`, which is {found} unless it is set"),
+            format!("lower it to {found} or less, or set `{long}` as well"),
+        ),
+    };
+    section.complain(key, Wrong::new(message, remedy));
 }
 
 fn hold(mut section: Section<'_, '_, '_>) -> Hold {
@@ -316,7 +332,9 @@ fn hold(mut section: Section<'_, '_, '_>) -> Hold {
 
 fn incidents(mut section: Section<'_, '_, '_>) -> Incidents {
     let mut it = Incidents::default();
-    section.set("directory", &mut it.directory, |v| Ok(Some(path(v)?)));
+    section.set("directory", &mut it.directory, |v| {
+        path("/var/lib/leeward/incidents")(v).map(Some)
+    });
     section.set("keep", &mut it.keep, |v| Ok(Keep(count(1, 100_000)(v)?)));
     section.finish();
     it
@@ -367,20 +385,23 @@ fn or_auto<T>(
         Some("auto") => Ok(None),
         Some(other) => Err(Wrong::new(
             format!("`{other}` is not known here"),
-            "write \"auto\" or a whole number",
+            "write \"auto\", or a whole number without quotes",
         )),
-        None => parse(value).map(Some),
+        None => parse(value).map(Some).map_err(|wrong| Wrong {
+            remedy: format!("{}, or \"auto\"", wrong.remedy),
+            ..wrong
+        }),
     }
 }
 
-fn path(value: &DeValue<'_>) -> Judged<PathBuf> {
-    let text = value::text(value)?;
-    match text.is_empty() {
-        true => Err(Wrong::new(
-            "the path is empty",
-            "name a file or a directory",
-        )),
-        false => Ok(PathBuf::from(text)),
+fn path(example: &str) -> impl Fn(&DeValue<'_>) -> Judged<PathBuf> {
+    move |value| {
+        let remedy = format!("write it like \"{example}\"");
+        let text = value::text(value, &remedy)?;
+        match text.is_empty() {
+            true => Err(Wrong::new("the path is empty", remedy)),
+            false => Ok(PathBuf::from(text)),
+        }
     }
 }
 
@@ -393,16 +414,17 @@ fn listen(value: &DeValue<'_>) -> Judged<Vec<EdgeAddr>> {
         )),
         Some(many) => many
             .iter()
-            .map(|one| value::address(one.get_ref()))
+            .map(|one| value::part(one, value::address))
             .collect(),
     }
 }
 
 fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
     match value.as_array() {
-        Some(many) => many.iter().map(|one| value::text(one.get_ref())).collect(),
-        None => Err(Wrong::new(
-            "a list of texts is wanted here",
+        Some(many) => many.iter().map(quoted).collect(),
+        None => Err(Wrong::kind(
+            value,
+            "a list of texts",
             "write it like [\"program\", \"argument\"]; there is no shell in between",
         )),
     }
@@ -410,14 +432,16 @@ fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
 
 fn table_of_texts(value: &DeValue<'_>) -> Judged<BTreeMap<String, String>> {
     let Some(table) = value.as_table() else {
-        return Err(Wrong::new(
-            "a table of texts is wanted here",
-            "write it like { NAME = \"value\" }",
-        ));
+        let remedy = "write it like { NAME = \"value\" }";
+        return Err(Wrong::kind(value, "a table of texts", remedy));
     };
     let pair = |(key, text): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
         let key: &std::borrow::Cow<'_, str> = key.get_ref();
-        Ok((key.to_string(), value::text(text.get_ref())?))
+        Ok((key.to_string(), quoted(text)?))
     };
     table.iter().map(pair).collect()
+}
+
+fn quoted(value: &toml::Spanned<DeValue<'_>>) -> Judged<String> {
+    value::part(value, |v| value::text(v, "put it into double quotes"))
 }

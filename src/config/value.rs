@@ -1,7 +1,9 @@
 //! One value of the TOML at a time: from what was said to what was meant, or why not.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::settings::Pace;
@@ -13,6 +15,8 @@ pub struct Wrong {
     pub message: String,
     /// What would be right.
     pub remedy: String,
+    /// Where in the file, when it is only a part of the value.
+    pub part: Option<Range<usize>>,
 }
 
 /// A value, or what is wrong with it.
@@ -24,28 +28,41 @@ impl Wrong {
         Self {
             message: message.into(),
             remedy: remedy.into(),
+            part: None,
         }
     }
 
-    fn kind(value: &DeValue<'_>, wanted: &str, example: &str) -> Self {
-        let found = value.type_str();
-        let article = if found.starts_with(['a', 'i']) {
-            "an"
-        } else {
-            "a"
+    /// A value of another kind than the one wanted.
+    pub fn kind(value: &DeValue<'_>, wanted: &str, remedy: impl Into<String>) -> Self {
+        let found = match value.type_str() {
+            "string" => "a text",
+            "integer" => "an integer",
+            "float" => "a float",
+            "boolean" => "a boolean",
+            "datetime" => "a date",
+            "array" => "a list",
+            _ => "a table",
         };
-        Self::new(
-            format!("{wanted} is wanted here, not {article} {found}"),
-            format!("write it like {example}"),
-        )
+        Self::new(format!("{wanted} is wanted here, not {found}"), remedy)
     }
 }
 
-/// A text.
-pub fn text(value: &DeValue<'_>) -> Judged<String> {
+/// A part of a value; what is wrong with it is shown in its own place.
+pub fn part<T>(
+    value: &Spanned<DeValue<'_>>,
+    judge: impl FnOnce(&DeValue<'_>) -> Judged<T>,
+) -> Judged<T> {
+    judge(value.get_ref()).map_err(|wrong| Wrong {
+        part: Some(wrong.part.unwrap_or(value.span())),
+        ..wrong
+    })
+}
+
+/// A text; `remedy` is for those who wrote something else.
+pub fn text(value: &DeValue<'_>, remedy: &str) -> Judged<String> {
     match value.as_str() {
         Some(text) => Ok(text.to_owned()),
-        None => Err(Wrong::kind(value, "a text", "\"…\"")),
+        None => Err(Wrong::kind(value, "a text", remedy)),
     }
 }
 
@@ -53,29 +70,35 @@ pub fn text(value: &DeValue<'_>) -> Judged<String> {
 pub fn switch(value: &DeValue<'_>) -> Judged<bool> {
     value
         .as_bool()
-        .ok_or_else(|| Wrong::kind(value, "true or false", "true"))
+        .ok_or_else(|| Wrong::kind(value, "true or false", "write it without quotes"))
 }
 
 /// A whole number within bounds.
 pub fn number(value: &DeValue<'_>, least: u64, most: u64) -> Judged<u64> {
     let Some(number) = value.as_integer() else {
-        return Err(Wrong::kind(value, "a whole number", &least.to_string()));
+        let remedy = format!("write one from {least} to {most}, without quotes");
+        return Err(Wrong::kind(value, "a whole number", remedy));
     };
     let digits = number.as_str().replace('_', "");
-    let range = format!("choose one from {least} to {most}");
-    match u64::from_str_radix(&digits, number.radix()) {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(Wrong::new(
-            format!("{} is out of range", number.as_str()),
-            range,
-        )),
-    }
+    let told = match u64::from_str_radix(&digits, number.radix()) {
+        Ok(found) if (least..=most).contains(&found) => return Ok(found),
+        Ok(found) => found.to_string(),
+        Err(_) => number.to_string(),
+    };
+    Err(Wrong::new(
+        format!("{told} is out of range"),
+        format!("choose one from {least} to {most}"),
+    ))
 }
 
 /// A duration like `"1.5s"`, within bounds.
 pub fn duration(value: &DeValue<'_>, least: Duration, most: Duration) -> Judged<Duration> {
     let Some(text) = value.as_str() else {
-        return Err(Wrong::kind(value, "a duration", "\"10s\" or \"500ms\""));
+        return Err(Wrong::kind(
+            value,
+            "a duration",
+            "write a number and a unit in quotes, like \"10s\" or \"500ms\"",
+        ));
     };
     let found = parse_duration(text).ok_or_else(|| {
         Wrong::new(
@@ -88,29 +111,33 @@ pub fn duration(value: &DeValue<'_>, least: Duration, most: Duration) -> Judged<
     }
     Err(Wrong::new(
         format!("`{text}` is out of range"),
-        format!("choose a duration from {least:?} to {most:?}"),
+        format!(
+            "choose a duration from {} to {}",
+            told_duration(least),
+            told_duration(most)
+        ),
     ))
 }
 
 /// A size like `"16MiB"` or a plain number of bytes, within bounds.
 pub fn size(value: &DeValue<'_>, least: u64, most: u64) -> Judged<u64> {
-    let Some(text) = value.as_str() else {
-        return match value.as_integer() {
-            Some(_) => number(value, least, most),
-            None => Err(Wrong::kind(value, "a size", "\"16MiB\"")),
-        };
+    let found = match (value.as_str(), value.as_integer()) {
+        (Some(text), _) => parse_size(text).ok_or_else(|| {
+            Wrong::new(
+                format!("`{text}` is not a size"),
+                "write a number and a unit: B, KiB, MiB or GiB, like \"16MiB\"",
+            )
+        })?,
+        (None, Some(_)) => number(value, 0, u64::MAX)?,
+        (None, None) => {
+            return Err(Wrong::kind(value, "a size", "write it like \"16MiB\""));
+        }
     };
-    let found = parse_size(text).ok_or_else(|| {
-        Wrong::new(
-            format!("`{text}` is not a size"),
-            "write a number and a unit: B, KiB, MiB or GiB, like \"16MiB\"",
-        )
-    })?;
     if (least..=most).contains(&found) {
         return Ok(found);
     }
     Err(Wrong::new(
-        format!("`{text}` is out of range"),
+        format!("{} is out of range", told(found)),
         format!("choose a size from {} to {}", told(least), told(most)),
     ))
 }
@@ -122,7 +149,10 @@ pub fn or_off<T>(
 ) -> Judged<Option<T>> {
     match value.as_str() {
         Some("off") => Ok(None),
-        _ => parse(value).map(Some),
+        _ => parse(value).map(Some).map_err(|wrong| Wrong {
+            remedy: format!("{}, or \"off\"", wrong.remedy),
+            ..wrong
+        }),
     }
 }
 
@@ -131,7 +161,7 @@ pub fn pace(value: &DeValue<'_>) -> Judged<Pace> {
     let wrong = || {
         Wrong::new(
             "a pace is wanted here",
-            "write it like \"500B/s after 20s\", or \"off\"",
+            "write it like \"500B/s after 20s\"",
         )
     };
     let (rate, after) = value
@@ -152,7 +182,7 @@ pub fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Judged<T> {
         .collect();
     let remedy = format!("choose one of {}", all.join(", "));
     let Some(text) = value.as_str() else {
-        return Err(Wrong::new("a word is wanted here", remedy));
+        return Err(Wrong::kind(value, "a text", remedy));
     };
     match words.iter().find(|(word, _)| *word == text) {
         Some((_, meaning)) => Ok(*meaning),
@@ -166,12 +196,13 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    let text = text(value)?;
+    const EXAMPLE: &str = "write it like \"127.0.0.1:8080\"";
+    let text = text(value, EXAMPLE)?;
     text.parse().map_err(|error: T::Err| {
         let said = error.to_string();
         match said.split_once("; ") {
             Some((message, remedy)) => Wrong::new(message, remedy),
-            None => Wrong::new(said, "write it like \"127.0.0.1:8080\""),
+            None => Wrong::new(said, EXAMPLE),
         }
     })
 }
@@ -205,6 +236,17 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(end);
     Some((number.parse().ok()?, unit.trim_start()))
+}
+
+/// A duration in the form in which it can be written.
+pub fn told_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match duration.subsec_nanos() {
+        0 if seconds > 0 && seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        0 if seconds > 0 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        0 => format!("{seconds}s"),
+        _ => format!("{duration:?}"),
+    }
 }
 
 fn told(bytes: u64) -> String {

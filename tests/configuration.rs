@@ -1,0 +1,173 @@
+//! What the shipped configurations say, and what is said of faulty ones, word by word.
+//!
+//! `BLESS=1 cargo test --test configuration` writes what is said today beside each file of `tests/faulty`;
+//! read the difference with a human eye before committing it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use leeward::config;
+use leeward::config::settings::{Identity, Process, Settings};
+
+#[test]
+fn the_documented_configuration_is_the_default_one() {
+    let settings = config::load(&shipped("leeward.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(settings, Settings::default());
+}
+
+#[test]
+fn every_key_is_documented() {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let documented = documented(&text);
+    let known = known("");
+    assert!(
+        known.len() >= 50,
+        "the reader was not asked well: {known:#?}"
+    );
+    let missing: Vec<_> = known.difference(&documented).collect();
+    assert!(missing.is_empty(), "not documented: {missing:#?}");
+    let invented: Vec<_> = documented.difference(&known).collect();
+    assert!(
+        invented.is_empty(),
+        "documented, but no such key: {invented:#?}"
+    );
+}
+
+#[test]
+fn every_example_for_a_key_without_a_default_is_accepted() {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let uncommented: String = text
+        .lines()
+        .map(|line| example(line).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let settings =
+        config::parse("leeward.toml", &uncommented).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(matches!(settings.edge.tls.identity, Identity::Files { .. }));
+    assert!(matches!(settings.origin.process, Process::Command(_)));
+    assert!(settings.origin.probe.host.is_some());
+    assert!(settings.incidents.directory.is_some());
+}
+
+#[test]
+fn every_shipped_configuration_is_accepted() {
+    let mut read = 0;
+    for path in files(&shipped(""), "toml") {
+        if let Err(error) = config::load(&path) {
+            panic!("{error}");
+        }
+        read += 1;
+    }
+    assert!(read >= 3, "only {read} files were found");
+}
+
+#[test]
+fn an_empty_configuration_is_the_default_one() {
+    for text in [
+        "",
+        "\n",
+        "# nothing yet\n",
+        "\u{feff}",
+        "[edge]\r\n[origin.probe]\r\n",
+    ] {
+        assert_eq!(config::parse("empty.toml", text), Ok(Settings::default()));
+    }
+}
+
+#[test]
+fn faults_are_told_word_by_word() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faulty");
+    let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
+    let mut wrong = Vec::new();
+    let faulty = files(&folder, "toml");
+    assert!(faulty.len() >= 20, "only {} files were found", faulty.len());
+    for path in &faulty {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        let said = match config::parse(name, &text) {
+            Ok(_) => panic!("{name} was accepted"),
+            Err(faults) => format!("{faults}\n"),
+        };
+        let golden = path.with_extension("txt");
+        if bless {
+            fs::write(&golden, &said).unwrap();
+        }
+        let wanted = fs::read_to_string(&golden).unwrap_or_default();
+        if said != wanted {
+            wrong.push(format!("{name}\n--- wanted\n{wanted}--- said\n{said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let orphans: Vec<_> = files(&folder, "txt")
+        .into_iter()
+        .filter(|golden| !golden.with_extension("toml").exists())
+        .collect();
+    assert!(orphans.is_empty(), "without a configuration: {orphans:?}");
+}
+
+/// Every key the reader knows in `section` and below, by its whole name: asked of the reader itself, which
+/// tells what it knows when it is given a key that is like none.
+fn known(section: &str) -> BTreeSet<String> {
+    let text = format!("{section}\nzzzzzzzz = 1\n");
+    let faults = match config::parse("stranger.toml", &text) {
+        Ok(_) => panic!("a key that is like none was taken by {section}"),
+        Err(faults) => faults.faults,
+    };
+    let lists: Vec<_> = faults
+        .iter()
+        .filter_map(|fault| fault.remedy.strip_prefix("known here: "))
+        .collect();
+    let [list] = lists[..] else {
+        panic!("no list of keys: {faults:?}")
+    };
+    list.split(", ")
+        .flat_map(|known_here| match known_here.starts_with('[') {
+            true => known(known_here),
+            false => BTreeSet::from([whole(section, known_here)]),
+        })
+        .collect()
+}
+
+fn whole(section: &str, key: &str) -> String {
+    format!("{}.{key}", section.trim_matches(['[', ']']))
+}
+
+/// Every key that a text sets or shows an example of, by its whole name.
+fn documented(text: &str) -> BTreeSet<String> {
+    let mut section = "";
+    let mut keys = BTreeSet::new();
+    for line in text.lines() {
+        let line = example(line).unwrap_or(line);
+        if line.starts_with('[') {
+            section = line;
+        } else if !line.starts_with('#')
+            && let Some((key, _)) = line.split_once(" = ")
+        {
+            keys.insert(whole(section, key));
+        }
+    }
+    keys
+}
+
+/// The example in a line like `#key = value` or `#[section]`; prose has a space after its sign.
+fn example(line: &str) -> Option<&str> {
+    line.strip_prefix('#')
+        .filter(|rest| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()))
+}
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config")
+        .join(name)
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
