@@ -1,6 +1,7 @@
 //! One value of the TOML at a time: from what was said to what was meant, or why not.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -205,6 +206,51 @@ where
             None => Wrong::new(said, EXAMPLE),
         }
     })
+}
+
+/// A duration within bounds.
+pub fn span(least: Duration, most: Duration) -> impl Fn(&DeValue<'_>) -> Judged<Duration> {
+    move |value| duration(value, least, most)
+}
+
+/// A count within bounds.
+pub fn count(least: u64, most: u64) -> impl Fn(&DeValue<'_>) -> Judged<usize> {
+    move |value| Ok(number(value, least, most)? as usize)
+}
+
+/// A size within bounds that fits into memory.
+pub fn bytes(least: u64, most: u64) -> impl Fn(&DeValue<'_>) -> Judged<usize> {
+    move |value| Ok(size(value, least, most)? as usize)
+}
+
+/// `"auto"`, or what `parse` makes of it.
+pub fn or_auto<T>(
+    value: &DeValue<'_>,
+    parse: impl FnOnce(&DeValue<'_>) -> Judged<T>,
+) -> Judged<Option<T>> {
+    match value.as_str() {
+        Some("auto") => Ok(None),
+        Some(other) => Err(Wrong::new(
+            format!("`{other}` is not known here"),
+            "write \"auto\", or a whole number without quotes",
+        )),
+        None => parse(value).map(Some).map_err(|wrong| Wrong {
+            remedy: format!("{}, or \"auto\"", wrong.remedy),
+            ..wrong
+        }),
+    }
+}
+
+/// A path that is not empty.
+pub fn path(example: &str) -> impl Fn(&DeValue<'_>) -> Judged<PathBuf> {
+    move |value| {
+        let remedy = format!("write it like \"{example}\"");
+        let said = text(value, &remedy)?;
+        match said.is_empty() {
+            true => Err(Wrong::new("the path is empty", remedy)),
+            false => Ok(PathBuf::from(said)),
+        }
+    }
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

@@ -3,4 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
+mod command_line;
 mod control;
+mod house;
+mod lives;
+mod service;
+mod traffic;

@@ -1,0 +1,109 @@
+//! The keys of `[edge]`.
+
+use toml::de::DeValue;
+
+use crate::config::raw::Section;
+use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Identity, Tls, TlsVersion};
+use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
+use crate::ground::addr::EdgeAddr;
+
+use super::{DAY, MIB, MS};
+
+/// `[edge]`
+pub fn edge(mut section: Section<'_, '_, '_>) -> Edge {
+    let mut edge = Edge::default();
+    section.set("listen", &mut edge.listen, listen);
+    section.set("threads", &mut edge.threads, |v| {
+        or_auto(v, |v| Ok(value::number(v, 1, 64)? as usize))
+    });
+    edge.tls = tls(section.section("edge.tls"));
+    edge.deadlines = edge_deadlines(section.section("edge.deadlines"));
+    edge.limits = edge_limits(section.section("edge.limits"));
+    section.finish();
+    edge
+}
+
+fn tls(mut section: Section<'_, '_, '_>) -> Tls {
+    let certificate = section.take("certificate", path("/etc/leeward/tls/chain.pem"));
+    let key = section.take("key", path("/etc/leeward/tls/key.pem"));
+    let mut tls = Tls::default();
+    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+    section.set("min_version", &mut tls.oldest, |v| {
+        value::word(v, &versions)
+    });
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => tls.identity = Identity::Files { certificate, key },
+        (Some(_), None) if !section.says("key") => section.complain(
+            "certificate",
+            Wrong::new(
+                "a certificate without its key",
+                "add key = \"/etc/leeward/tls/key.pem\" beside it",
+            ),
+        ),
+        (None, Some(_)) if !section.says("certificate") => section.complain(
+            "key",
+            Wrong::new(
+                "a key without its certificate",
+                "add certificate = \"/etc/leeward/tls/chain.pem\" beside it",
+            ),
+        ),
+        _ => {}
+    }
+    section.finish();
+    tls
+}
+
+fn edge_deadlines(mut section: Section<'_, '_, '_>) -> EdgeDeadlines {
+    let mut it = EdgeDeadlines::default();
+    section.set("handshake", &mut it.handshake, span(100 * MS, DAY));
+    section.set("head", &mut it.head, span(100 * MS, DAY));
+    section.set("body_stall", &mut it.body_stall, span(100 * MS, DAY));
+    section.set("body_pace", &mut it.body_pace, |v| {
+        value::or_off(v, value::pace)
+    });
+    section.set(
+        "response_stall",
+        &mut it.response_stall,
+        span(100 * MS, DAY),
+    );
+    section.set("response_pace", &mut it.response_pace, |v| {
+        value::or_off(v, value::pace)
+    });
+    section.set("keep_alive", &mut it.keep_alive, span(100 * MS, DAY));
+    section.set("drain", &mut it.drain, span(MS, DAY));
+    section.finish();
+    it
+}
+
+fn edge_limits(mut section: Section<'_, '_, '_>) -> EdgeLimits {
+    let mut it = EdgeLimits::default();
+    section.set("connections", &mut it.connections, count(1, 1_000_000));
+    section.set(
+        "connections_per_address",
+        &mut it.connections_per_address,
+        |v| value::or_off(v, count(1, 1_000_000)),
+    );
+    section.set("headers", &mut it.headers, count(8, 1000));
+    section.set("head", &mut it.head, bytes(8 << 10, MIB));
+    section.set("uri", &mut it.uri, bytes(256, 64 << 10));
+    section.set("body", &mut it.body, |v| value::size(v, 0, 1 << 40));
+    section.set("streams", &mut it.streams, |v| {
+        Ok(value::number(v, 1, 10_000)? as u32)
+    });
+    section.finish();
+    it
+}
+
+fn listen(value: &DeValue<'_>) -> Judged<Vec<EdgeAddr>> {
+    match value.as_array() {
+        None => Ok(vec![value::address(value)?]),
+        Some(many) if many.is_empty() => Err(Wrong::new(
+            "nowhere to listen",
+            "name one address at least, like \"0.0.0.0:443\"",
+        )),
+        Some(many) => many
+            .iter()
+            .map(|one| value::part(one, value::address))
+            .collect(),
+    }
+}

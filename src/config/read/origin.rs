@@ -1,0 +1,159 @@
+//! The keys of `[origin]`.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use crate::config::raw::Section;
+use crate::config::settings::{Command, Origin, OriginDeadlines, Probe, Process};
+use crate::config::value::{self, Judged, Wrong, count, or_auto, path, span};
+
+use super::{DAY, MS};
+
+/// `[origin]`
+pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
+    let mut it = Origin::default();
+    let address = section.take("address", value::address);
+    section.set("concurrency", &mut it.concurrency, |v| {
+        or_auto(v, count(1, 10_000))
+    });
+    section.set("queue", &mut it.queue, count(0, 1_000_000));
+    let started = section.section("origin.process");
+    let is_started = started.is_present();
+    let command = process(started);
+    it.deadlines = origin_deadlines(section.section("origin.deadlines"));
+    it.probe = probe(section.section("origin.probe"));
+    it.process = match (&address, command) {
+        (_, Some(command)) => Process::Command(command),
+        (Some(_), None) => Process::Observed,
+        (None, None) => Process::Bundled,
+    };
+    if let Some(address) = address {
+        it.address = address;
+    } else if matches!(it.process, Process::Command(_)) && !section.says("address") {
+        section.complain(
+            "process",
+            Wrong::new(
+                "a command, but no address where the origin will listen",
+                "add address = \"127.0.0.1:8080\" to [origin], with the port the command listens on",
+            ),
+        );
+    }
+    let is_understood = is_started == matches!(it.process, Process::Command(_));
+    if it.address.is_open() && is_understood && section.says("address") {
+        judge_open_port(&section, &it.process);
+    }
+    section.finish();
+    it
+}
+
+/// Port 0 needs somebody to be told which one was chosen.
+fn judge_open_port(section: &Section<'_, '_, '_>, process: &Process) {
+    let remedy = match process {
+        Process::Bundled => return,
+        Process::Observed => "name the port on which the origin listens",
+        Process::Command(command) => {
+            let mut told = command.arguments.iter().chain(command.environment.values());
+            if told.any(|text| text.contains("{port}") || text.contains("{address}")) {
+                return;
+            }
+            "put {port} or {address} into origin.process.command, or name the port"
+        }
+    };
+    let message = "port 0 chooses a free port, but the origin is not told which";
+    section.complain("address", Wrong::new(message, remedy));
+}
+
+fn process(mut section: Section<'_, '_, '_>) -> Option<Command> {
+    let command = section.take("command", |v| {
+        let words = texts(v)?;
+        match words.split_first() {
+            Some((program, arguments)) if !program.is_empty() => {
+                Ok((program.clone(), arguments.to_vec()))
+            }
+            _ => Err(Wrong::new(
+                "the command is empty",
+                "write it like [\"goahead\", \"--home\", \"/etc/goahead\"]",
+            )),
+        }
+    });
+    let directory = section.take("directory", path("/var/lib/origin"));
+    let environment = section.take("environment", table_of_texts);
+    if section.is_present() && !section.says("command") {
+        section.complain(
+            "command",
+            Wrong::new(
+                "[origin.process] without a command",
+                "add command = [\"program\", \"argument\"], or take the section out",
+            ),
+        );
+    }
+    section.finish();
+    let (program, arguments) = command?;
+    Some(Command {
+        program,
+        arguments,
+        directory,
+        environment: environment.unwrap_or_default(),
+    })
+}
+
+fn origin_deadlines(mut section: Section<'_, '_, '_>) -> OriginDeadlines {
+    let mut it = OriginDeadlines::default();
+    section.set("queue", &mut it.queue, span(MS, DAY));
+    section.set("connect", &mut it.connect, span(MS, DAY));
+    section.set("first_byte", &mut it.first_byte, span(MS, DAY));
+    section.set("idle", &mut it.idle, span(MS, DAY));
+    section.set("total", &mut it.total, span(MS, DAY));
+    section.finish();
+    it
+}
+
+fn probe(mut section: Section<'_, '_, '_>) -> Probe {
+    let mut it = Probe::default();
+    section.set("path", &mut it.path, |v| {
+        let path = value::text(v, "write it like \"/health\"")?;
+        let good = path.starts_with('/') && path.parse::<http::Uri>().is_ok();
+        let wrong = || Wrong::new(format!("`{path}` is not a path"), "begin it with a slash");
+        good.then(|| path.clone()).ok_or_else(wrong)
+    });
+    section.set("host", &mut it.host, |v| {
+        let remedy = "write it like \"example.org\" or \"example.org:8080\"";
+        let host = value::text(v, remedy)?;
+        let wrong = |_| Wrong::new(format!("`{host}` is not a host"), remedy);
+        host.parse::<http::uri::Authority>().map_err(wrong)?;
+        Ok(Some(host))
+    });
+    section.set("every", &mut it.every, span(50 * MS, DAY));
+    section.set("suspect_every", &mut it.suspect_every, span(50 * MS, DAY));
+    section.set("timeout", &mut it.timeout, span(50 * MS, DAY));
+    section.finish();
+    it
+}
+
+fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
+    match value.as_array() {
+        Some(many) => many.iter().map(quoted).collect(),
+        None => Err(Wrong::kind(
+            value,
+            "a list of texts",
+            "write it like [\"program\", \"argument\"]; there is no shell in between",
+        )),
+    }
+}
+
+fn table_of_texts(value: &DeValue<'_>) -> Judged<BTreeMap<String, String>> {
+    let Some(table) = value.as_table() else {
+        let remedy = "write it like { NAME = \"value\" }";
+        return Err(Wrong::kind(value, "a table of texts", remedy));
+    };
+    let pair = |(key, text): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        Ok((key.to_string(), quoted(text)?))
+    };
+    table.iter().map(pair).collect()
+}
+
+fn quoted(value: &toml::Spanned<DeValue<'_>>) -> Judged<String> {
+    value::part(value, |v| value::text(v, "put it into double quotes"))
+}

@@ -1,0 +1,166 @@
+//! Every default. `config/leeward.toml` gives the reason for each.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{
+    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Keep, Log, LogFormat, LogLevel, Origin,
+    OriginDeadlines, Pace, Probe, Process, Restart, Spool, Status, Tls,
+};
+use crate::ground::addr::{EdgeAddr, OriginAddr};
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: vec![local(8443)],
+            threads: None,
+            tls: Tls::default(),
+            deadlines: EdgeDeadlines::default(),
+            limits: EdgeLimits::default(),
+        }
+    }
+}
+
+impl Default for EdgeDeadlines {
+    fn default() -> Self {
+        let pace = |after| {
+            Some(Pace {
+                rate: 500,
+                after: Duration::from_secs(after),
+            })
+        };
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            body_stall: Duration::from_secs(15),
+            body_pace: pace(20),
+            response_stall: Duration::from_secs(30),
+            response_pace: pace(60),
+            keep_alive: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_address: Some(100),
+            headers: 100,
+            head: 32 << 10,
+            uri: 8 << 10,
+            body: 16 << 20,
+            streams: 100,
+        }
+    }
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            exchange: 64 << 10,
+            memory: 64 << 20,
+        }
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            address: OriginAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            concurrency: None,
+            queue: 256,
+            process: Process::Bundled,
+            deadlines: OriginDeadlines::default(),
+            probe: Probe::default(),
+        }
+    }
+}
+
+impl Default for OriginDeadlines {
+    fn default() -> Self {
+        Self {
+            queue: Duration::from_secs(15),
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            host: None,
+            every: Duration::from_secs(2),
+            suspect_every: Duration::from_millis(500),
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Hang {
+    fn default() -> Self {
+        Self {
+            certain: Duration::from_millis(1500),
+            silent: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            startup: Duration::from_secs(60),
+            grace_certain: Duration::from_millis(300),
+            grace: Duration::from_secs(3),
+            grace_drain: Duration::from_secs(10),
+            backoff: Duration::from_secs(1),
+            backoff_most: Duration::from_secs(60),
+            forget: Duration::from_secs(600),
+            degraded_after: 5,
+            degraded_within: Duration::from_secs(600),
+            degraded_every: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            requests: 256,
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            listen: Some(local(9180)),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+            access: true,
+        }
+    }
+}
+
+fn local(port: u16) -> EdgeAddr {
+    EdgeAddr(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}

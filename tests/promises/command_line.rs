@@ -1,0 +1,133 @@
+//! What a user meets on the command line.
+
+use crate::house::DUE;
+use crate::skip;
+use crate::support::h1;
+use crate::support::h2;
+use crate::support::netns::Pair;
+use crate::support::{Leeward, leeward};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn with_nothing_configured_a_welcome_page_is_served_by_a_process_of_its_own() {
+    let leeward = Leeward::start(
+        "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
+         [incidents]\ndirectory = \"@DIR@\"\n",
+    );
+    let page = h2::get(leeward.edge(), "/", DUE).expect("the welcome page");
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("Leeward"));
+    let large = h1::get(leeward.edge(), "/files/20m.bin", DUE).expect("a large file");
+    assert_eq!(large.body.len(), 20 << 20);
+    let warned = leeward.stderr();
+    assert!(warned.contains("self-signed"), "{warned}");
+}
+
+/// The default ports are this test's alone in a network of its own.
+#[test]
+fn the_bare_command_listens_where_the_documentation_says() {
+    let pair = match Pair::new() {
+        Ok(pair) => pair,
+        Err(reason) => skip!(reason),
+    };
+    let home = tempfile::tempdir().expect("a directory");
+    let running = pair.server.inside(|| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leeward"));
+        command.env("STATE_DIRECTORY", home.path());
+        crate::support::process::Running::start(&mut command)
+    });
+    let line = running
+        .stderr
+        .wait("leeward: ready: ", DUE)
+        .expect("the ready line");
+    let wanted = "leeward: ready: https://127.0.0.1:8443, status http://127.0.0.1:9180, origin 127";
+    assert!(line.contains(wanted), "{line}");
+    let page = pair.server.inside(|| h1::get("127.0.0.1:8443", "/", DUE));
+    assert_eq!(page.expect("the welcome page").status, 200);
+    let status = pair.server.inside(|| leeward(&["status"]));
+    assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
+    assert!(
+        text(&status.stdout).contains("READY"),
+        "{}",
+        text(&status.stdout)
+    );
+}
+
+#[test]
+fn help_and_version_are_answered() {
+    let help = leeward(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["run", "check", "origin", "status"] {
+        assert!(text(&help.stdout).contains(word), "{word}");
+    }
+    assert!(!text(&help.stdout).contains("launch"));
+    let version = leeward(&["--version"]);
+    assert_eq!(
+        text(&version.stdout).trim(),
+        concat!("leeward ", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(leeward(&["no-such-command"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_faulty_configuration_tells_all_its_faults_and_exits_with_78() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("bad.toml");
+    let bad = "[edge]\nlisten = 5\nthread = 2\n[hang]\nsilent = \"soon\"\n[upstream]\n";
+    std::fs::write(&file, bad).expect("the file");
+    let file = file.display().to_string();
+    for arguments in [vec!["check", &file], vec!["run", "--config", &file]] {
+        let output = leeward(&arguments);
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+        let told = text(&output.stderr);
+        for part in [
+            ":2:10: edge.listen",
+            ":3:1: edge.thread: there is no such key",
+            "did you mean `edge.threads`?",
+            ":5:10: hang.silent",
+            "it is called [origin] here",
+            "4 faults",
+        ] {
+            assert!(told.contains(part), "{part:?} is missing in\n{told}");
+        }
+        assert!(!told.contains("panicked"), "{told}");
+    }
+    let missing = leeward(&["check", "/no/such/file.toml"]);
+    assert_eq!(missing.status.code(), Some(78));
+    assert!(text(&missing.stderr).contains("cannot read the configuration"));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_a_fault_of_the_configuration() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("tls.toml");
+    let config = "[edge.tls]\ncertificate = \"/no/such.pem\"\nkey = \"/no/such.key\"\n";
+    std::fs::write(&file, config).expect("the file");
+    let output = leeward(&["check", &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(78));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("edge.tls.certificate = \"/no/such.pem\""),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_key() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = holder.local_addr().expect("its address");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("taken.toml");
+    let config = format!("[edge]\nlisten = \"{addr}\"\n[status]\nlisten = \"127.0.0.1:0\"\n");
+    std::fs::write(&file, config).expect("the file");
+    let output = leeward(&["run", "--config", &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains(&format!("edge.listen: cannot listen on {addr}")),
+        "{told}"
+    );
+}
