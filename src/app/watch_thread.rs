@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::config::Settings;
-use crate::exchange::Shared;
+use crate::exchange::{Disk, Shared};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
 use crate::ground::heartbeat::Hearts;
@@ -91,7 +91,7 @@ async fn watch(parts: Parts) {
             status: listener.local_addr().ok(),
             started: deadline::now(),
             started_at: jiff::Timestamp::now(),
-            spool_budget: parts.shared.budget().whole(),
+            spool_budget: parts.shared.store().budget.whole(),
             connections_limit: parts.settings.edge.limits.connections,
         };
         let shared = parts.shared;
@@ -102,7 +102,8 @@ async fn watch(parts: Parts) {
             gauges: Box::new(move || status::Gauges {
                 queued: shared.waiting().queued(),
                 held: shared.waiting().held(),
-                spool_used: shared.budget().used(),
+                spool_used: shared.store().budget.used(),
+                spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
             }),
         };
         match tokio::net::TcpListener::from_std(listener) {

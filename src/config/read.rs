@@ -46,6 +46,14 @@ fn spool(mut section: Section<'_, '_, '_>) -> Spool {
     let mut it = Spool::default();
     section.set("exchange", &mut it.exchange, bytes(4 << 10, 16 * MIB));
     section.set("memory", &mut it.memory, bytes(MIB, 1 << 40));
+    let directory = path("/var/cache/leeward/spool");
+    section.set("directory", &mut it.directory, |v| Ok(Some(directory(v)?)));
+    section.set("file", &mut it.file, |v| value::size(v, MIB, 1 << 44));
+    section.set("disk", &mut it.disk, |v| {
+        let size = value::or_off(v, |v| value::size(v, MIB, 1 << 44))?;
+        Ok(size.unwrap_or(0))
+    });
+    section.set("floor", &mut it.floor, |v| value::size(v, 0, 1 << 44));
     section.finish();
     it
 }

@@ -136,6 +136,14 @@ pub struct Spool {
     pub exchange: usize,
     /// The shared budget.
     pub memory: usize,
+    /// Where bodies go that do not fit; `None` is the cache directory of the system or the user.
+    pub directory: Option<PathBuf>,
+    /// Bytes of disk one body may take.
+    pub file: u64,
+    /// Bytes of disk all bodies may take together; 0 is off.
+    pub disk: u64,
+    /// Bytes that stay free on that disk.
+    pub floor: u64,
 }
 
 /// `[origin]`

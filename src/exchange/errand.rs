@@ -113,7 +113,7 @@ impl Errand {
         wait: Duration,
     ) -> Result<(), Missed> {
         let settings = &self.shared.settings;
-        let (writer, reader) = spool::tee(settings.spool.exchange, &self.shared.budget);
+        let (writer, reader) = spool::tee(&self.shared.store, Phase::Answer);
         let visit = self.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();

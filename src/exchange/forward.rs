@@ -1,10 +1,9 @@
 //! One visit to the origin: dial, send, take the answer into a spool at loopback speed, all under the
 //! origin's deadlines. The client's pace plays no part in it.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use hyper::client::conn::http1;
 use super::answer::{self, AnswerHead};
 use super::intake::Taken;
 use super::replay::Delivery;
-use super::spool::{SpoolWriter, Whole};
+use super::spool::{SpoolWriter, WholeReader};
 use crate::config::settings::OriginDeadlines;
 use crate::ground::deadline::Deadline;
 use crate::ground::failure::{Cause, Failure, Phase};
@@ -201,11 +200,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
             continue;
         };
         visit.pulse().life(data.len() as u64);
-        spool.push(data).map_err(|full| {
-            let limit = full.budget as u64;
-            let key = "spool.memory";
-            Failure::edge(Phase::Answer, Cause::Full { limit, key })
-        })?;
+        spool.push(data).await?;
         if spool.len() >= COMMIT_BYTES {
             show(&mut shown);
         }
@@ -236,8 +231,8 @@ fn broken(phase: Phase, error: &hyper::Error) -> Failure {
 
 fn request(taken: &Taken, visit: &Visit) -> http::Request<Sent> {
     let mut request = http::Request::new(Sent {
-        whole: taken.body.clone(),
-        next: 0,
+        body: taken.body.reader(),
+        is_begun: false,
         left: taken.body.len(),
         pulse: visit.pulse().clone(),
     });
@@ -254,31 +249,31 @@ fn request(taken: &Taken, visit: &Visit) -> http::Request<Sent> {
 
 /// The body on its way to the origin, from the spool.
 struct Sent {
-    whole: Whole,
-    next: usize,
+    body: WholeReader,
+    is_begun: bool,
     left: u64,
     pulse: Pulse,
 }
 
 impl Body for Sent {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Failure;
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let this = self.get_mut();
-        let Some(piece) = this.whole.piece(this.next) else {
-            return Poll::Ready(None);
-        };
-        if this.next > 0 {
+        let next = ready!(this.body.poll_next(cx));
+        if std::mem::replace(&mut this.is_begun, true) {
             // The piece before was taken from us: the origin reads.
             this.pulse.life(0);
         }
-        this.next += 1;
-        this.left = this.left.saturating_sub(piece.len() as u64);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(next.map(|piece| {
+            let piece = piece?;
+            this.left = this.left.saturating_sub(piece.len() as u64);
+            Ok(Frame::data(piece))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,7 +7,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::head::OriginHead;
-use super::spool::{Budget, Pages, Whole};
+use super::spool::{self, SpoolWriter, Store, Whole};
 use crate::config::settings::{EdgeDeadlines, EdgeLimits, Pace};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
@@ -30,10 +30,8 @@ pub struct Bounds<'a> {
     pub deadlines: &'a EdgeDeadlines,
     /// How much it may send.
     pub limits: &'a EdgeLimits,
-    /// Bytes free of the budget.
-    pub allowance: usize,
-    /// The budget.
-    pub budget: &'a Budget,
+    /// Where it rests.
+    pub store: &'a Store,
 }
 
 /// Receives the whole body that follows `head`.
@@ -50,19 +48,20 @@ where
     if hint.lower() > bounds.limits.body {
         return Err(too_large(bounds.limits));
     }
-    let mut pages = Pages::new(bounds.allowance, bounds.budget);
+    // Nobody reads it before it is whole; the reader is kept so that nothing is forgotten.
+    let (writer, _reader) = spool::tee(bounds.store, Phase::Body);
     if has_body {
-        receive(body, &mut pages, bounds).await?;
+        receive(body, &writer, bounds).await?;
     }
     let has_body = has_body || hint.exact().is_some_and(|length| length > 0);
     Ok(Taken {
         head,
-        body: pages.into_whole(),
+        body: writer.into_whole().await?,
         has_body,
     })
 }
 
-async fn receive<B>(body: B, pages: &mut Pages, bounds: Bounds<'_>) -> Result<(), Failure>
+async fn receive<B>(body: B, spool: &SpoolWriter, bounds: Bounds<'_>) -> Result<(), Failure>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -82,15 +81,11 @@ where
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if pages.len() + data.len() as u64 > bounds.limits.body {
+        if spool.len() + data.len() as u64 > bounds.limits.body {
             return Err(too_large(bounds.limits));
         }
         pacer.moved(data.len());
-        pages.push(data).map_err(|full| {
-            let limit = full.budget as u64;
-            let key = "spool.memory";
-            Failure::edge(Phase::Body, Cause::Full { limit, key })
-        })?;
+        spool.push(data).await?;
     }
 }
 
@@ -167,6 +162,14 @@ mod tests {
         head::rebuild(&parts, client, &EdgeLimits::default(), "a").unwrap()
     }
 
+    fn in_memory() -> Store {
+        Store {
+            allowance: 1 << 20,
+            budget: spool::Budget::new(64 << 20),
+            disk: None,
+        }
+    }
+
     /// What comes of a body that yields a frame of `size` bytes each `every`, for ever.
     async fn dripping(size: usize, every: Duration) -> (Failure, Duration) {
         let (sender, receiver) = mpsc::channel::<Frame>(1);
@@ -185,8 +188,7 @@ mod tests {
         let bounds = Bounds {
             deadlines: &deadlines,
             limits: &limits,
-            allowance: 1 << 20,
-            budget: &Budget::new(64 << 20),
+            store: &in_memory(),
         };
         let failure = take(head(), stream, bounds).await.unwrap_err();
         (failure, deadline::now() - begun)
@@ -243,12 +245,16 @@ mod tests {
         let bounds = Bounds {
             deadlines: &deadlines,
             limits: &limits,
-            allowance: 0,
-            budget: &Budget::new(1 << 20),
+            store: &in_memory(),
         };
         let body = http_body_util::Full::new(Bytes::from_static(b"abc"));
         let taken = take(head(), body, bounds).await.unwrap();
-        assert_eq!(taken.body.piece(0).as_deref(), Some(&b"abc"[..]));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let first = taken.body.reader().poll_next(&mut cx);
+        assert_eq!(
+            first,
+            std::task::Poll::Ready(Some(Ok(Bytes::from_static(b"abc"))))
+        );
         assert!(taken.has_body);
         let none = http_body_util::Empty::<Bytes>::new();
         let taken = take(head(), none, bounds).await.unwrap();

@@ -24,7 +24,7 @@ use http_body::Body;
 
 pub use answer::AnswerBody;
 pub use hold::Waiting;
-pub use spool::Budget;
+pub use spool::{Disk, Store};
 
 use crate::config::Settings;
 use crate::ground::addr::ClientAddr;
@@ -40,7 +40,7 @@ pub struct Shared {
     settings: Arc<Settings>,
     origin: Origin,
     waiting: Waiting,
-    budget: Budget,
+    store: Store,
 }
 
 /// Serves the requests of one edge thread.
@@ -56,7 +56,7 @@ impl Shared {
     pub fn new(settings: Arc<Settings>, origin: Origin) -> Self {
         Self {
             waiting: Waiting::new(&settings),
-            budget: Budget::new(settings.spool.memory),
+            store: Store::open(&settings.spool),
             settings,
             origin,
         }
@@ -67,9 +67,9 @@ impl Shared {
         &self.waiting
     }
 
-    /// The memory of all spools.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
+    /// Where all bodies rest.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 }
 
@@ -108,8 +108,7 @@ impl Exchanges {
         let bounds = intake::Bounds {
             deadlines: &self.shared.settings.edge.deadlines,
             limits,
-            allowance: self.shared.settings.spool.exchange,
-            budget: &self.shared.budget,
+            store: &self.shared.store,
         };
         let taken = match intake::take(head, body, bounds).await {
             Ok(taken) => taken,

@@ -90,7 +90,9 @@ fn proxy_status(failure: &Failure) -> String {
         (_, _, Cause::Refused) => "connection_refused",
         (_, Phase::FirstByte | Phase::Answer, Cause::TimedOut { .. }) => "http_response_timeout",
         (_, _, Cause::Truncated) => "http_response_incomplete",
-        (_, _, Cause::TooLarge { .. } | Cause::Full { .. }) => "http_response_body_size",
+        (_, _, Cause::TooLarge { .. } | Cause::Full { .. } | Cause::Disk(_)) => {
+            "http_response_body_size"
+        }
         (_, _, Cause::Malformed(_) | Cause::Unsupported(_)) => "http_protocol_error",
         _ => "connection_terminated",
     };

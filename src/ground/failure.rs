@@ -78,6 +78,8 @@ pub enum Cause {
     Malformed(&'static str),
     /// Good HTTP that we do not do; the sentence says what.
     Unsupported(&'static str),
+    /// The disk does not take or give what it should; the sentence names the limit or the fault.
+    Disk(String),
     /// It will not be there in time.
     NotReady,
     /// Nobody listens there.
@@ -203,6 +205,7 @@ impl fmt::Display for Cause {
             Self::TooLarge { limit, key } => write!(f, "more than the limit of {limit} ({key})"),
             Self::Full { limit, key } => write!(f, "all {limit} places are taken ({key})"),
             Self::Malformed(what) | Self::Unsupported(what) => f.write_str(what),
+            Self::Disk(how) => f.write_str(how),
             Self::NotReady => f.write_str("it will not be ready in time"),
             Self::Refused => f.write_str("nobody listens there"),
             Self::Truncated => f.write_str("ended in the middle"),

@@ -58,6 +58,8 @@ pub struct Gauges {
     pub held: usize,
     /// Bytes of the shared spool budget in use.
     pub spool_used: usize,
+    /// Bytes of bodies on disk.
+    pub spool_on_disk: u64,
 }
 
 /// Where the facts come from.

@@ -114,6 +114,7 @@ fn source(started: Instant) -> Source {
         queued: 2,
         held: 5,
         spool_used: 196_608,
+        spool_on_disk: 1 << 20,
     };
     Source {
         origin,
@@ -193,6 +194,7 @@ fn the_json_holds_every_fact_under_its_name() {
         ("/waiting/held", 5.into()),
         ("/spool/used_bytes", 196_608.into()),
         ("/spool/budget_bytes", (64 << 20).into()),
+        ("/spool/disk_bytes", (1 << 20).into()),
         ("/incidents/0/verdict", "hung-blocked".into()),
     ] {
         assert_eq!(json.pointer(path), Some(&wanted), "{path}");

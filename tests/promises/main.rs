@@ -9,4 +9,5 @@ mod control;
 mod house;
 mod lives;
 mod service;
+mod spool;
 mod traffic;

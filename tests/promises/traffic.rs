@@ -259,7 +259,7 @@ fn too_much_is_refused_with_the_limit_it_broke() {
 
 #[test]
 fn an_answer_that_does_not_fit_is_refused_and_the_next_one_served() {
-    let leeward = behind(&[], "[spool]\nmemory = \"1MiB\"\n");
+    let leeward = behind(&[], "[spool]\nmemory = \"1MiB\"\ndisk = \"off\"\n");
     // Nobody takes it while it grows: a window of nothing would be the same to the spool.
     let mut lazy = Connection::connect(leeward.edge(), DUE).expect("a connection");
     lazy.send(b"GET /bytes/30000000 HTTP/1.1\r\nHost: a\r\n\r\n")

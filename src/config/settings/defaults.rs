@@ -61,6 +61,10 @@ impl Default for Spool {
         Self {
             exchange: 64 << 10,
             memory: 64 << 20,
+            directory: None,
+            file: 1 << 30,
+            disk: 4 << 30,
+            floor: 256 << 20,
         }
     }
 }

@@ -135,7 +135,10 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests that wait for the gate to open.";
     to.gauge("leeward_requests_held", help, PLAIN, Some(all.waiting.held))?;
     let help = "Bodies at rest, by where.";
-    let used = ByWord(vec![("memory", all.spool.used_bytes)]);
+    let used = ByWord(vec![
+        ("memory", all.spool.used_bytes as u64),
+        ("disk", all.spool.disk_bytes),
+    ]);
     to.gauges("leeward_spool", help, BYTES, "where", &used)?;
     let help = "What all bodies together may take of memory.";
     let budget = Some(all.spool.budget_bytes);
@@ -221,6 +224,7 @@ mod tests {
             "leeward_exchange_seconds_bucket{le=\"+Inf\",span=\"total\"} 1203",
             "leeward_exchange_seconds_count{span=\"total\"} 1203",
             "leeward_spool_bytes{where=\"memory\"} 196608",
+            "leeward_spool_bytes{where=\"disk\"} 1048576",
             "leeward_spool_budget_bytes 67108864",
             "leeward_origin_state{state=\"hung\"} 1",
             "leeward_origin_state{state=\"ready\"} 0",

@@ -61,9 +61,10 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
     let limit = number(connections.limit as u64);
     let open = format!("{} open of at most {limit}", number(connections.open));
     let spool = format!(
-        "{} of {}",
+        "{} of {} in memory, {} on disk",
         bytes(all.spool.used_bytes as u64),
-        bytes(all.spool.budget_bytes as u64)
+        bytes(all.spool.budget_bytes as u64),
+        bytes(all.spool.disk_bytes)
     );
     let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
     let moved: Vec<_> = traffic
@@ -89,7 +90,7 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         ("clients too slow", Some(by_word(&traffic.client_timeouts))),
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
-        ("spooled in memory", Some(spool)),
+        ("bodies at rest", Some(spool)),
     ]
 }
 

@@ -64,13 +64,15 @@ pub struct Waiting {
     pub held: usize,
 }
 
-/// The shared budget of the spools, in bytes.
+/// Bodies at rest, in bytes.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spool {
-    /// In use.
+    /// In the memory all spools share.
     pub used_bytes: usize,
-    /// In all.
+    /// How much there is of that.
     pub budget_bytes: usize,
+    /// On disk.
+    pub disk_bytes: u64,
 }
 
 /// Values by a word of a fixed set, in the order of the set.
@@ -111,6 +113,7 @@ impl Snapshot {
             spool: Spool {
                 used_bytes: gauges.spool_used,
                 budget_bytes: facts.spool_budget,
+                disk_bytes: gauges.spool_on_disk,
             },
             incidents: view.incidents.clone(),
         }
