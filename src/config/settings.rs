@@ -127,6 +127,10 @@ pub struct EdgeLimits {
     pub body: u64,
     /// Open streams of one HTTP/2 connection.
     pub streams: u32,
+    /// Streams one HTTP/2 connection may give up in 10 s.
+    pub resets: u32,
+    /// Frames that carry nothing, at once, of one HTTP/2 connection.
+    pub control_frames: u32,
 }
 
 /// `[spool]`: where bodies rest.

@@ -4,22 +4,23 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
 use super::admission::Admission;
+use super::flood;
 use super::flow::{Flow, InFlight, Overdue, Speaks};
+use super::guard::Guard;
+use super::stream::{StreamExec, Streams};
+use super::tracked::tracked;
 use super::wire::Wire;
 use crate::config::settings;
 use crate::ground::addr::ClientAddr;
@@ -52,6 +53,10 @@ const SEND_BUFFER: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all bodies of a connection.
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// An HTTP/2 client that has said nothing for this long is asked whether it is there,
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// and has this long to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What hyper reads at once.
 const READ_BUFFER: usize = 64 << 10;
 
@@ -71,16 +76,18 @@ pub async fn serve<H: Handler>(
         _ => Speaks::Http1,
     };
     flow.speaks(speaks);
+    let streams = Streams::default();
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = InFlight::begin(&flow);
+        let stream = (speaks == Speaks::Http2).then(|| streams.begin());
         let answer = edge.handler.clone().handle(request, client);
-        async move { Ok::<_, Infallible>(tracked(answer.await, in_flight)) }
+        async move { Ok::<_, Infallible>(tracked(answer.await, in_flight, stream)) }
     });
-    let io = TokioIo::new(stream);
     let limits = &edge.settings.limits;
     let driver = Driver {
         edge,
         flow: &flow,
+        streams: &streams,
         client,
         drain,
     };
@@ -91,18 +98,30 @@ pub async fn serve<H: Handler>(
                 .max_headers(limits.headers)
                 .max_buf_size(READ_BUFFER.max(limits.head))
                 .header_read_timeout(None)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(stream), service);
             driver.drive(connection, |it| it.graceful_shutdown()).await;
         }
         Speaks::Http2 => {
-            let connection = http2::Builder::new(TokioExecutor::new())
+            let flood_limits = flood::Limits {
+                control_frames: limits.control_frames,
+                resets: limits.resets,
+            };
+            let (guard, found) = Guard::new(stream, flood_limits);
+            let connection = http2::Builder::new(StreamExec(streams.clone()))
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(PING_TIMEOUT)
                 .max_concurrent_streams(limits.streams)
                 .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(guard), service);
             driver.drive(connection, |it| it.graceful_shutdown()).await;
+            if let Some(flood) = found.flood() {
+                edge.tally.count(Count::FloodsEnded);
+                tracing::warn!(%client, "client: a flood, more than {} allows; connection ended", flood.key());
+            }
         }
     }
 }
@@ -128,7 +147,12 @@ async fn handshake<H>(
             // Before the socket is dropped with the handshake.
             flow.reset();
             let (phase, key) = (Phase::Handshake, "edge.deadlines.handshake");
-            told(&Overdue { phase, limit, key }, client, &edge.tally);
+            told(
+                &Overdue { phase, limit, key },
+                "connection",
+                client,
+                &edge.tally,
+            );
             None
         }
     }
@@ -137,6 +161,7 @@ async fn handshake<H>(
 struct Driver<'a, H> {
     edge: &'a Edge<H>,
     flow: &'a Flow,
+    streams: &'a Streams,
     client: ClientAddr,
     drain: Drain,
 }
@@ -171,6 +196,9 @@ impl<H: Handler> Driver<'_, H> {
             if ends_by.is_some_and(|by| by.is_past(deadline::now())) {
                 return self.flow.reset();
             }
+            for overdue in self.streams.end_overdue(deadlines) {
+                told(&overdue, "stream", self.client, &self.edge.tally);
+            }
             match self.flow.overdue(deadlines, keep_alive) {
                 None => {}
                 // It is ending already, by a deadline of its own.
@@ -180,7 +208,7 @@ impl<H: Handler> Driver<'_, H> {
                     ends_by = Some(Deadline::within(LINGER));
                 }
                 Some(overdue) => {
-                    told(&overdue, self.client, &self.edge.tally);
+                    told(&overdue, "connection", self.client, &self.edge.tally);
                     return self.flow.reset();
                 }
             }
@@ -196,45 +224,9 @@ impl<H: Handler> Driver<'_, H> {
     }
 }
 
-fn told(overdue: &Overdue, client: ClientAddr, tally: &Tally) {
+fn told(overdue: &Overdue, what: &str, client: ClientAddr, tally: &Tally) {
     tally.count(Count::ClientTimeout(overdue.phase));
     let Overdue { phase, limit, key } = overdue;
     let phase = phase.word();
-    tracing::info!(%client, "client, {phase}: not done within {limit:?} ({key}); reset");
-}
-
-fn tracked<B>(response: Response<B>, mut in_flight: InFlight) -> Response<Tracked<B>> {
-    in_flight.gave();
-    response.map(|body| Tracked { body, in_flight })
-}
-
-/// The body of a response; what is in flight ends with it.
-struct Tracked<B> {
-    body: B,
-    in_flight: InFlight,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        match &frame {
-            Poll::Pending => self.in_flight.lacks(),
-            Poll::Ready(_) => self.in_flight.gave(),
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    tracing::info!(%client, "client, {phase}: not done within {limit:?} ({key}); {what} reset");
 }

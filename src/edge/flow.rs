@@ -160,7 +160,9 @@ impl Flow {
             at => Some(Duration::from_micros(now.saturating_sub(at))),
         };
         let in_flight = self.in_flight.load(Ordering::Relaxed);
-        let is_client_due = in_flight > 0 && self.ours.load(Ordering::Relaxed) == 0;
+        // Streams are judged each by itself; see `stream`.
+        let is_one = self.is_http1.load(Ordering::Relaxed) && in_flight > 0;
+        let is_client_due = is_one && self.ours.load(Ordering::Relaxed) == 0;
         let untaken = since(&self.given_at).filter(|_| is_client_due);
         let stalled = since(&self.stalled_since);
         let blocked = Duration::from_micros(self.blocked.load(Ordering::Relaxed));

@@ -87,16 +87,16 @@ async fn a_socket_that_takes_nothing_is_overdue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_window_never_opens_is_overdue() {
-    let flow = speaking(Speaks::Http2);
-    let mut stream = InFlight::begin(&flow);
+async fn an_answer_that_is_not_taken_is_overdue_and_one_that_lacks_is_ours() {
+    let flow = speaking(Speaks::Http1);
+    let mut answer = InFlight::begin(&flow);
     pass(100).await;
-    stream.gave();
+    answer.gave();
     pass(29).await;
     assert_eq!(phase(&flow), None);
     pass(1).await;
     assert_eq!(phase(&flow), Some(Phase::Respond));
-    stream.lacks();
+    answer.lacks();
     assert_eq!(phase(&flow), None);
 }
 

@@ -3,9 +3,14 @@
 
 pub mod admission;
 pub mod connection;
+mod flood;
 pub mod flow;
+mod frames;
+mod guard;
 pub mod listener;
+mod stream;
 pub mod tls;
+mod tracked;
 mod wire;
 
 use std::future::Future;

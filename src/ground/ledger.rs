@@ -19,6 +19,8 @@ pub enum Count {
     ShedAddress,
     /// TLS handshakes that failed (not those that were too slow).
     HandshakesFailed,
+    /// HTTP/2 connections ended because the client flooded them.
+    FloodsEnded,
     /// Exchanges begun: heads received.
     ExchangesBegun,
     /// Exchanges ended, each with exactly one outcome.
@@ -96,7 +98,7 @@ pub const BOUNDS: [f64; 15] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 13;
+const PLAIN: usize = 14;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -217,6 +219,7 @@ impl Count {
             Self::BytesToClients => 10,
             Self::BytesFromOrigin => 11,
             Self::AnsweredByEdge => 12,
+            Self::FloodsEnded => 13,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -309,6 +312,7 @@ mod tests {
             Count::ShedConnections,
             Count::ShedAddress,
             Count::HandshakesFailed,
+            Count::FloodsEnded,
             Count::ExchangesBegun,
             Count::ExchangesEnded,
             Count::ExchangesHeld,

@@ -10,4 +10,5 @@ mod house;
 mod lives;
 mod service;
 mod spool;
+mod streams_of_clients;
 mod traffic;

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod family;
+pub mod frames;
 pub mod h1;
 pub mod h2;
 pub mod leeward;

@@ -87,9 +87,13 @@ fn edge_limits(mut section: Section<'_, '_, '_>) -> EdgeLimits {
     section.set("head", &mut it.head, bytes(8 << 10, MIB));
     section.set("uri", &mut it.uri, bytes(256, 64 << 10));
     section.set("body", &mut it.body, |v| value::size(v, 0, 1 << 40));
-    section.set("streams", &mut it.streams, |v| {
-        Ok(value::number(v, 1, 10_000)? as u32)
-    });
+    section.set("streams", &mut it.streams, number(1, 10_000));
+    section.set("resets", &mut it.resets, number(1, 1_000_000));
+    section.set(
+        "control_frames",
+        &mut it.control_frames,
+        number(10, 1_000_000),
+    );
     section.finish();
     it
 }
@@ -106,4 +110,8 @@ fn listen(value: &DeValue<'_>) -> Judged<Vec<EdgeAddr>> {
             .map(|one| value::part(one, value::address))
             .collect(),
     }
+}
+
+fn number(least: u64, most: u64) -> impl Fn(&DeValue<'_>) -> Judged<u32> {
+    move |value| Ok(value::number(value, least, most)? as u32)
 }

@@ -52,6 +52,8 @@ impl Default for EdgeLimits {
             uri: 8 << 10,
             body: 16 << 20,
             streams: 100,
+            resets: 100,
+            control_frames: 1000,
         }
     }
 }

@@ -98,6 +98,9 @@ fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "TLS handshakes that failed.";
     let failed = connections.handshakes_failed;
     to.counter("leeward_tls_handshakes_failed", help, PLAIN, failed)?;
+    let help = "HTTP/2 connections ended because the client flooded them.";
+    let floods = connections.floods_ended;
+    to.counter("leeward_client_floods", help, PLAIN, floods)?;
     let help = "Deadlines that clients missed, by phase.";
     let missed = &all.traffic.client_timeouts;
     to.counters("leeward_client_timeouts", help, PLAIN, "phase", missed)

@@ -82,6 +82,7 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
             "failed handshakes",
             Some(number(connections.handshakes_failed)),
         ),
+        ("floods ended", Some(number(connections.floods_ended))),
         ("exchanges", Some(number(traffic.exchanges.begun))),
         ("held", Some(number(traffic.exchanges.held))),
         ("answers", Some(by_word(&traffic.answered))),

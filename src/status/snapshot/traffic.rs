@@ -42,6 +42,8 @@ pub struct Connections {
     pub shed: ByWord,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,
+    /// HTTP/2 connections ended because the client flooded them.
+    pub floods_ended: u64,
 }
 
 /// Requests with their answers.
@@ -98,6 +100,7 @@ impl Traffic {
                     ("address", sum(Count::ShedAddress)),
                 ]),
                 handshakes_failed: sum(Count::HandshakesFailed),
+                floods_ended: sum(Count::FloodsEnded),
             },
             exchanges: Exchanges {
                 in_flight: begun.saturating_sub(ended),

@@ -1,0 +1,142 @@
+//! The frames of an HTTP/2 connection, counted by their headers as the bytes go by (RFC 9113, section 4.1). Pure.
+
+/// The kinds of frames that matter to a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// DATA, with so many bytes.
+    Data(u32),
+    /// HEADERS.
+    Headers,
+    /// RST_STREAM: the client gives up one stream.
+    Reset,
+    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE, CONTINUATION, GOAWAY, and whatever else there may be: frames that
+    /// carry no request and no body.
+    Control,
+}
+
+/// Follows one direction of a connection.
+#[derive(Debug)]
+pub struct Frames {
+    /// Bytes to pass before the next frame's header: the client's preface at first.
+    skip: u64,
+    header: [u8; HEADER],
+    /// How much of the header is there.
+    have: usize,
+}
+
+const HEADER: usize = 9;
+/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
+const PREFACE: u64 = 24;
+
+impl Frames {
+    /// What the client sends, its preface first.
+    pub fn of_client() -> Self {
+        Self::after(PREFACE)
+    }
+
+    /// What the server sends.
+    pub fn of_server() -> Self {
+        Self::after(0)
+    }
+
+    /// Takes the next bytes, in any pieces; `seen` is told of each frame whose header is complete with them.
+    pub fn take(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Kind)) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let passed = self.skip.min(bytes.len() as u64);
+                self.skip -= passed;
+                bytes = &bytes[passed as usize..];
+                continue;
+            }
+            let wanted = (HEADER - self.have).min(bytes.len());
+            let (part, rest) = bytes.split_at(wanted);
+            self.header[self.have..self.have + wanted].copy_from_slice(part);
+            self.have += wanted;
+            bytes = rest;
+            if self.have == HEADER {
+                self.have = 0;
+                seen(self.complete());
+            }
+        }
+    }
+
+    /// Whether the next byte begins a frame.
+    pub fn is_between(&self) -> bool {
+        self.skip == 0 && self.have == 0
+    }
+
+    fn after(skip: u64) -> Self {
+        Self {
+            skip,
+            header: [0; HEADER],
+            have: 0,
+        }
+    }
+
+    fn complete(&mut self) -> Kind {
+        let [high, middle, low, kind, ..] = self.header;
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        self.skip = u64::from(length);
+        match kind {
+            0 if length > 0 => Kind::Data(length),
+            1 => Kind::Headers,
+            3 => Kind::Reset,
+            _ => Kind::Control,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, 0, 0, 0, 0, 1]);
+        frame.extend(payload);
+        frame
+    }
+
+    #[test]
+    fn frames_are_counted_in_whatever_pieces_they_come() {
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(4, &[]));
+        bytes.extend(frame(1, &[7; 300]));
+        bytes.extend(frame(0, &[1; 70_000]));
+        bytes.extend(frame(0, &[]));
+        bytes.extend(frame(3, &[0; 4]));
+        bytes.extend(frame(8, &[0; 4]));
+        bytes.extend(frame(99, &[0; 4]));
+        let wanted = [
+            Kind::Control,
+            Kind::Headers,
+            Kind::Data(70_000),
+            Kind::Control,
+            Kind::Reset,
+            Kind::Control,
+            Kind::Control,
+        ];
+        for piece in [1, 2, 8, 9, 10, 4096, bytes.len()] {
+            let mut frames = Frames::of_client();
+            let mut seen = Vec::new();
+            for part in bytes.chunks(piece) {
+                frames.take(part, |kind| seen.push(kind));
+            }
+            assert_eq!(seen, wanted, "pieces of {piece}");
+            assert!(frames.is_between());
+        }
+    }
+
+    #[test]
+    fn in_the_middle_of_a_frame_is_not_between() {
+        let mut frames = Frames::of_server();
+        assert!(frames.is_between());
+        frames.take(&[0, 0], |_| {});
+        assert!(!frames.is_between());
+        frames.take(&[4, 0, 0, 0, 0, 0, 1, 9, 9], |_| {});
+        assert!(!frames.is_between());
+        frames.take(&[9, 9], |_| {});
+        assert!(frames.is_between());
+    }
+}

@@ -1,0 +1,300 @@
+//! One stream of an HTTP/2 connection: whose move it is, how long the client takes with its own, and the way to
+//! end that stream alone.
+//!
+//! hyper hands a chunk to h2 and asks for the next; h2 may keep it for ever if the client never opens its window,
+//! after the last chunk too. So each chunk is watched until h2 lets go of it, and the end of the stream is held
+//! back until all are gone.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::flow::Overdue;
+use crate::config::settings::EdgeDeadlines;
+use crate::ground::deadline;
+use crate::ground::failure::Phase;
+
+/// One stream, from its head to the last byte that h2 has let go of.
+#[derive(Debug)]
+pub struct Stream {
+    epoch: Instant,
+    is_ours: AtomicBool,
+    /// Microseconds from the epoch to the client's last move, or to the beginning of its turn.
+    moved: AtomicU64,
+    /// Microseconds in all that it was the client's turn, before this turn.
+    waited: AtomicU64,
+    /// When this turn of the client's began.
+    turn: AtomicU64,
+    taken: AtomicU64,
+    outstanding: AtomicUsize,
+    end: Mutex<Option<Waker>>,
+    kill: Notify,
+}
+
+/// The streams of one connection.
+#[derive(Debug, Clone, Default)]
+pub struct Streams(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The one whose head has just come, until its task is spawned.
+    newest: Option<Arc<Stream>>,
+    all: Vec<Arc<Stream>>,
+}
+
+/// Runs the tasks of a connection, each so that its stream can be ended alone: dropping it makes h2 reset it.
+#[derive(Debug, Clone)]
+pub struct StreamExec(pub Streams);
+
+struct Parcel {
+    bytes: Bytes,
+    stream: Arc<Stream>,
+}
+
+impl Streams {
+    /// A stream begins, with us.
+    pub fn begin(&self) -> Arc<Stream> {
+        let stream = Arc::new(Stream::new());
+        let mut known = self.known();
+        known.newest = Some(stream.clone());
+        known.all.push(stream.clone());
+        stream
+    }
+
+    /// Ends every stream whose client is overdue, and says which deadlines they missed.
+    pub fn end_overdue(&self, limits: &EdgeDeadlines) -> Vec<Overdue> {
+        let now = deadline::now();
+        let mut missed = Vec::new();
+        // A stream nobody else knows is over.
+        let mut known = self.known();
+        known.all.retain(|stream| Arc::strong_count(stream) > 1);
+        for stream in &known.all {
+            if let Some(overdue) = stream.overdue(limits, now) {
+                missed.push(overdue);
+                stream.kill.notify_one();
+            }
+        }
+        missed
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            epoch: deadline::now(),
+            is_ours: AtomicBool::new(true),
+            moved: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            outstanding: AtomicUsize::new(0),
+            end: Mutex::new(None),
+            kill: Notify::new(),
+        }
+    }
+
+    /// Hands a chunk over; the stream learns when it is let go of.
+    pub fn hand_over(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        self.outstanding.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.turn_to_client();
+        let stream = self.clone();
+        Bytes::from_owner(Parcel { bytes, stream })
+    }
+
+    /// Ready when h2 has let go of everything.
+    pub fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.outstanding.load(Ordering::Relaxed) == 0 {
+            return Poll::Ready(());
+        }
+        *end = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The next move is the client's.
+    pub fn turn_to_client(&self) {
+        if self.is_ours.swap(false, Ordering::Relaxed) {
+            let now = self.micros(deadline::now());
+            self.moved.store(now, Ordering::Relaxed);
+            self.turn.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The next move is ours: the client would take more.
+    pub fn turn_to_us(&self) {
+        let is_pending = self.outstanding.load(Ordering::Relaxed) > 0;
+        if !is_pending && !self.is_ours.swap(true, Ordering::Relaxed) {
+            let turn = self.turn.load(Ordering::Relaxed);
+            let waited = self.micros(deadline::now()).saturating_sub(turn);
+            self.waited.fetch_add(waited, Ordering::Relaxed);
+        }
+    }
+
+    fn let_go(&self, bytes: usize) {
+        let now = self.micros(deadline::now());
+        self.moved.store(now, Ordering::Relaxed);
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.outstanding.fetch_sub(bytes, Ordering::Relaxed) == bytes
+            && let Some(waker) = end.take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn overdue(&self, limits: &EdgeDeadlines, now: Instant) -> Option<Overdue> {
+        if self.is_ours.load(Ordering::Relaxed) {
+            return None;
+        }
+        let overdue = |limit, key| {
+            let phase = Phase::Respond;
+            Some(Overdue { phase, limit, key })
+        };
+        let since = |at: &AtomicU64| self.micros(now).saturating_sub(at.load(Ordering::Relaxed));
+        if Duration::from_micros(since(&self.moved)) >= limits.response_stall {
+            return overdue(limits.response_stall, "edge.deadlines.response_stall");
+        }
+        let pace = limits.response_pace?;
+        let waited = self.waited.load(Ordering::Relaxed) + since(&self.turn);
+        let taken = self.taken.load(Ordering::Relaxed);
+        let earned = Duration::from_secs_f64(taken as f64 / pace.rate as f64);
+        match Duration::from_micros(waited) > pace.after.saturating_add(earned) {
+            true => overdue(pace.after, "edge.deadlines.response_pace"),
+            false => None,
+        }
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for StreamExec
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        // hyper spawns a stream's task right after it has called the service with its head.
+        let stream = self.0.known().newest.take();
+        tokio::spawn(async move {
+            match stream {
+                None => task.await,
+                Some(stream) => tokio::select! {
+                    () = task => {}
+                    () = stream.kill.notified() => {}
+                },
+            }
+        });
+    }
+}
+
+impl AsRef<[u8]> for Parcel {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        self.stream.let_go(self.bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    fn missed(streams: &Streams) -> Vec<&'static str> {
+        let missed = streams.end_overdue(&EdgeDeadlines::default());
+        missed.into_iter().map(|overdue| overdue.key).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_at_work_with_us_is_never_overdue() {
+        let streams = Streams::default();
+        let _stream = streams.begin();
+        pass(10_000).await;
+        assert!(missed(&streams).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chunk_that_is_never_let_go_of_is_overdue_the_last_one_too() {
+        let streams = Streams::default();
+        let stream = streams.begin();
+        let chunk = stream.hand_over(Bytes::from_static(b"last"));
+        stream.turn_to_us();
+        pass(29).await;
+        assert!(missed(&streams).is_empty());
+        pass(1).await;
+        assert_eq!(missed(&streams), ["edge.deadlines.response_stall"]);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(stream.poll_taken(&mut cx).is_pending());
+        drop(chunk);
+        assert!(stream.poll_taken(&mut cx).is_ready());
+        stream.turn_to_us();
+        assert!(missed(&streams).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tiny_window_now_and_then_is_overdue_by_its_pace() {
+        let streams = Streams::default();
+        let stream = streams.begin();
+        for _ in 0..3 {
+            let chunk = stream.hand_over(Bytes::from_static(b"x"));
+            pass(20).await;
+            assert!(missed(&streams).is_empty());
+            drop(chunk);
+        }
+        let _chunk = stream.hand_over(Bytes::from_static(b"x"));
+        pass(1).await;
+        assert_eq!(missed(&streams), ["edge.deadlines.response_pace"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bad_stream_is_ended_alone() {
+        let streams = Streams::default();
+        let exec = StreamExec(streams.clone());
+        let (bad_ended, good_ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        for (ended, is_bad) in [(&bad_ended, true), (&good_ended, false)] {
+            let stream = streams.begin();
+            let guard = OnDrop(ended.clone());
+            hyper::rt::Executor::execute(&exec, async move {
+                let _guard = guard;
+                if is_bad {
+                    stream.turn_to_client();
+                }
+                std::future::pending::<()>().await;
+                drop(stream);
+            });
+        }
+        tokio::task::yield_now().await;
+        pass(31).await;
+        assert_eq!(missed(&streams).len(), 1);
+        bad_ended.notified().await;
+        let patience = Duration::from_secs(1);
+        let good = tokio::time::timeout(patience, good_ended.notified()).await;
+        assert!(good.is_err(), "the good stream goes on");
+    }
+
+    struct OnDrop(Arc<Notify>);
+
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! HTTP/2 by hand: a client that sends exactly the frames it is given, and reads those that come.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustls::version::TLS13;
+use rustls::{ClientConnection, StreamOwned};
+
+use super::tls;
+
+/// The kinds of frames (RFC 9113, section 6).
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
+
+const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 1;
+
+/// One connection, its preface sent.
+pub struct Raw {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+/// One frame as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects, and sends the preface and SETTINGS with this initial window for each stream.
+    pub fn connect(address: SocketAddr, window: u32, patience: Duration) -> io::Result<Raw> {
+        let mut raw = Raw::silent(address, patience)?;
+        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        let mut settings = vec![0, 4];
+        settings.extend(window.to_be_bytes());
+        raw.frame(SETTINGS, 0, 0, &settings)?;
+        Ok(raw)
+    }
+
+    /// Connects by TLS with ALPN h2, and says nothing.
+    pub fn silent(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(patience))?;
+        socket.set_write_timeout(Some(patience))?;
+        let config = tls::config(&[&TLS13], &["h2"]);
+        let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Raw { stream })
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Sends one frame.
+    pub fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
+        self.send(&encoded(kind, flags, stream, payload))
+    }
+
+    /// Asks for a page on a stream (an odd number).
+    pub fn get(&mut self, stream: u32, path: &str) -> io::Result<()> {
+        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &head(path))
+    }
+
+    /// The next frame; what the server wants acknowledged is acknowledged.
+    pub fn read(&mut self) -> io::Result<Frame> {
+        let mut header = [0; 9];
+        self.stream.read_exact(&mut header).map_err(as_timeout)?;
+        let [high, middle, low, kind, flags, a, b, c, d] = header;
+        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).map_err(as_timeout)?;
+        if kind == SETTINGS && flags & 1 == 0 {
+            // What still comes is there to be read, even where nobody takes this any more.
+            let _ = self.frame(SETTINGS, 1, 0, &[]);
+        }
+        let stream = u32::from_be_bytes([a, b, c, d]);
+        Ok(Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+        })
+    }
+
+    /// Reads whatever comes, and answers nothing, until the other side ends the connection.
+    pub fn until_ended(&mut self) -> ErrorKind {
+        let mut scratch = [0; 4096];
+        loop {
+            match self.stream.read(&mut scratch).map_err(as_timeout) {
+                Ok(0) => return ErrorKind::UnexpectedEof,
+                Ok(_) => {}
+                Err(error) => return error.kind(),
+            }
+        }
+    }
+
+    /// The next frame of this kind; what comes before it is passed over.
+    pub fn read_kind(&mut self, kind: u8) -> io::Result<Frame> {
+        loop {
+            let frame = self.read()?;
+            if frame.kind == kind {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// All data of one stream to its end, opening the windows as it comes.
+    pub fn read_body(&mut self, stream: u32) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let frame = self.read()?;
+            if frame.stream != stream {
+                continue;
+            }
+            match frame.kind {
+                DATA => {
+                    let taken = (frame.payload.len() as u32).to_be_bytes();
+                    body.extend(&frame.payload);
+                    if frame.flags & END_STREAM != 0 {
+                        return Ok(body);
+                    }
+                    if !frame.payload.is_empty() {
+                        self.frame(WINDOW_UPDATE, 0, stream, &taken)?;
+                        self.frame(WINDOW_UPDATE, 0, 0, &taken)?;
+                    }
+                }
+                HEADERS if frame.flags & END_STREAM != 0 => return Ok(body),
+                RST_STREAM => return Err(ErrorKind::ConnectionAborted.into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A frame in bytes.
+pub fn encoded(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The head of a GET in HPACK: indexed fields, and two literals without indexing (RFC 7541, section 6).
+fn head(path: &str) -> Vec<u8> {
+    let mut head = vec![0x82, 0x87];
+    head.push(0x04);
+    head.push(path.len() as u8);
+    head.extend(path.as_bytes());
+    head.push(0x01);
+    head.push(9);
+    head.extend(b"localhost");
+    head
+}
+
+fn as_timeout(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
+        _ => error,
+    }
+}
