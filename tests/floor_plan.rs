@@ -105,6 +105,19 @@ fn every_file_can_be_seen_whole_and_is_named_for_what_it_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn unsafe_code_has_one_room() {
+    for file in sources() {
+        let text = fs::read_to_string(&file).expect("a source file");
+        let allows = text.contains("allow(unsafe_code)") || text.contains("unsafe {");
+        assert!(
+            !allows || file == Path::new("src/ground/sys.rs"),
+            "{} is unsafe",
+            file.display()
+        );
+    }
+}
+
 /// Every source file of the program.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();

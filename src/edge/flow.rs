@@ -125,6 +125,11 @@ impl Flow {
         }
     }
 
+    /// Whether the client's kernel takes nothing just now.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled_since.load(Ordering::Relaxed) != 0
+    }
+
     /// The connection is to end by a reset.
     pub fn reset(&self) {
         self.resets.store(true, Ordering::Relaxed);

@@ -8,6 +8,7 @@ pub mod flow;
 mod frames;
 mod guard;
 pub mod listener;
+mod peer;
 mod stream;
 pub mod tls;
 mod tracked;

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::flow::Flow;
+use super::peer;
+use crate::ground::sys;
 
 /// A client's socket whose bytes are noted in its flow.
 #[derive(Debug)]
@@ -128,6 +131,14 @@ impl AsyncWrite for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         if self.flow.is_reset() {
+            if let Some(info) = self
+                .flow
+                .is_stalled()
+                .then(|| sys::tcp_info(self.stream.as_fd()))
+                .flatten()
+            {
+                tracing::info!(client = ?self.stream.peer_addr().ok(), "client {}", peer::judge(&info));
+            }
             // Best effort: a socket that is closed already has nothing left to reset.
             let _ = self.stream.set_zero_linger();
         }

@@ -6,4 +6,5 @@ pub mod drain;
 pub mod failure;
 pub mod heartbeat;
 pub mod ledger;
+pub mod sys;
 pub mod systemd;

@@ -47,6 +47,7 @@ fn a_client_that_vanishes_in_the_middle_of_a_page_holds_nobody() {
         "[edge]\nlisten = \"0.0.0.0:8443\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
          [incidents]\ndirectory = \"@DIR@/incidents\"\n\
          [origin]\naddress = \"127.0.0.1:8080\"\n\
+         [edge.deadlines]\nresponse_stall = \"4s\"\n\
          [origin.process]\ncommand = [{:?}, \"--listen\", \"{{address}}\"]\n",
         ailing().display().to_string()
     );
@@ -69,6 +70,8 @@ fn a_client_that_vanishes_in_the_middle_of_a_page_holds_nobody() {
         "{:?}",
         asked.elapsed()
     );
+    // Told apart from one that is there and does not read.
+    leeward.wait_log("client vanished", DUE);
 }
 
 #[test]
@@ -183,6 +186,7 @@ fn a_reader_that_never_reads_holds_nobody_and_is_reset() {
         .expect("sent");
     somebody_else_is_served(&leeward);
     leeward.wait_log("edge.deadlines.response_stall", DUE);
+    leeward.wait_log("client stopped reading", DUE);
     let end = ended(&mut lazy);
     assert_eq!(end, ErrorKind::ConnectionReset);
     somebody_else_is_served(&leeward);

@@ -1,0 +1,66 @@
+//! The one system call that has no safe wrapper, and the only unsafe code there is.
+#![allow(unsafe_code)]
+
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// What the kernel knows of a TCP connection (`TCP_INFO`, tcp(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Segments sent and not acknowledged.
+    pub unacked: u32,
+    /// How often in a row the oldest of them was sent again without an answer.
+    pub retransmits: u8,
+    /// How often in a row the peer was asked whether its window has opened.
+    pub probes: u8,
+    /// Since anything at all was heard from the peer.
+    pub last_heard: Duration,
+}
+
+/// Asks the kernel; `None` where the socket is no TCP socket or is gone.
+pub fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed and so open; the buffer is as long as `length` says, and the kernel
+    // writes no more than that.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: all fields are plain integers, for which zero is a value; the kernel has filled in its part.
+    let info = unsafe { info.assume_init() };
+    Some(TcpInfo {
+        unacked: info.tcpi_unacked,
+        retransmits: info.tcpi_retransmits,
+        probes: info.tcpi_probes,
+        last_heard: Duration::from_millis(u64::from(info.tcpi_last_ack_recv)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_of_a_connection_and_not_of_a_file() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let info = tcp_info(client.as_fd()).unwrap();
+        assert_eq!((info.unacked, info.retransmits), (0, 0));
+        assert!(info.last_heard < Duration::from_secs(60));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(tcp_info(file.as_fd()), None);
+    }
+}
