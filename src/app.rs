@@ -87,7 +87,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         ledger: ledger.clone(),
         hearts: hearts.clone(),
         listener: bound.status,
-        edge: bound.addresses,
+        edge: bound.addresses.clone(),
         settings: settings.clone(),
         drain: origin_drain,
     })
@@ -99,6 +99,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         shared,
         ledger,
         hearts,
+        redirects: (
+            bound.redirect,
+            bound.addresses.first().map_or(443, SocketAddr::port),
+        ),
         listeners: bound.edge,
         drain: edge_drain,
     })
@@ -137,6 +141,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
 /// What is listened on, before anything else is done.
 struct Bound {
     edge: Vec<TcpListener>,
+    redirect: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     status: Option<TcpListener>,
 }
@@ -150,10 +155,15 @@ impl Bound {
             addresses.push(listener.local_addr().unwrap_or(wanted.0));
             edge.push(listener);
         }
+        let mut redirect = Vec::new();
+        for wanted in &settings.edge.redirect {
+            redirect.push(listener::bind("edge.redirect", *wanted)?);
+        }
         let status = settings.status.listen;
         let status = status.map(|wanted| listener::bind("status.listen", wanted));
         Ok(Self {
             edge,
+            redirect,
             addresses,
             status: status.transpose()?,
         })

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use crate::config::Settings;
 use crate::edge::admission::Admission;
 use crate::edge::connection::Edge;
+use crate::edge::redirect::{self, Redirect};
 use crate::edge::{Handler, listener};
 use crate::exchange::{AnswerBody, Exchanges, Shared};
 use crate::ground::addr::ClientAddr;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub hearts: Hearts,
     /// What all of them accept from.
     pub listeners: Vec<TcpListener>,
+    /// What all of them accept from, to send clients to HTTPS at the port named.
+    pub redirects: (Vec<TcpListener>, u16),
     /// Each connection keeps a share.
     pub drain: Drain,
 }
@@ -53,23 +56,37 @@ pub fn start(parts: Parts) -> io::Result<()> {
         let listeners: io::Result<Vec<_>> =
             parts.listeners.iter().map(TcpListener::try_clone).collect();
         let listeners = listeners?;
+        let (redirects, port) = &parts.redirects;
+        let redirects: io::Result<Vec<_>> = redirects.iter().map(TcpListener::try_clone).collect();
+        let redirects = redirects?;
         let name = format!("edge-{number}");
         let heart = parts.hearts.add(name.clone());
         let front = Front(Exchanges::new(parts.shared.clone(), &parts.ledger));
+        let front_tally = front.0.tally().clone();
         let edge = Edge {
             settings: parts.settings.edge.clone(),
             tls: parts.tls.clone().into(),
             admission: parts.admission.clone(),
-            tally: front.0.tally().clone(),
+            tally: front_tally.clone(),
             handler: Arc::new(front),
+        };
+        let redirect = Redirect {
+            port: *port,
+            admission: parts.admission.clone(),
+            tally: front_tally,
         };
         let drain = parts.drain.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        thread::Builder::new()
-            .name(name)
-            .spawn(move || runtime.block_on(serve(listeners, edge, heart, drain)))?;
+        thread::Builder::new().name(name).spawn(move || {
+            runtime.block_on(async {
+                for listener in redirects {
+                    redirect_from(listener, redirect.clone(), drain.clone());
+                }
+                serve(listeners, edge, heart, drain).await;
+            })
+        })?;
     }
     Ok(())
 }
@@ -87,6 +104,15 @@ async fn serve(listeners: Vec<TcpListener>, edge: Edge<Front>, heart: Arc<Heart>
     drop(drain);
     // The process ends this thread: errands may still be under way when the last connection is gone.
     heart.beat_on().await;
+}
+
+fn redirect_from(listener: TcpListener, redirect: Redirect, drain: Drain) {
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => {
+            tokio::spawn(redirect::accept(listener, redirect, drain));
+        }
+        Err(error) => tracing::error!(%error, "a listener cannot be used by an edge thread"),
+    }
 }
 
 /// Hands the requests of the edge to the exchanges, so that neither knows the other.

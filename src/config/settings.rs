@@ -36,6 +36,8 @@ pub struct Settings {
 pub struct Edge {
     /// Where clients connect.
     pub listen: Vec<EdgeAddr>,
+    /// Where plain HTTP clients are sent to HTTPS; empty is nowhere.
+    pub redirect: Vec<EdgeAddr>,
     /// Edge threads; `None` is one a core, at most 4.
     pub threads: Option<usize>,
     /// `[edge.tls]`

@@ -19,6 +19,7 @@ use super::admission::Admission;
 use super::flood;
 use super::flow::{Flow, InFlight, Overdue, Speaks};
 use super::guard::Guard;
+use super::plain;
 use super::stream::{StreamExec, Streams};
 use super::tracked::tracked;
 use super::wire::Wire;
@@ -68,7 +69,7 @@ pub async fn serve<H: Handler>(
     drain: Drain,
 ) {
     let flow = Arc::new(Flow::begin());
-    let Some(stream) = handshake(Wire::new(stream, flow.clone()), client, edge, &flow).await else {
+    let Some(stream) = handshake(stream, client, edge, &flow).await else {
         return;
     };
     let speaks = match stream.get_ref().1.alpn_protocol() {
@@ -129,14 +130,22 @@ pub async fn serve<H: Handler>(
 type Stream = tokio_rustls::server::TlsStream<Wire>;
 
 async fn handshake<H>(
-    wire: Wire,
+    stream: TcpStream,
     client: ClientAddr,
     edge: &Edge<H>,
-    flow: &Flow,
+    flow: &Arc<Flow>,
 ) -> Option<Stream> {
     let limit = edge.settings.deadlines.handshake;
+    let deadline = Deadline::within(limit);
+    if let Ok(true) = deadline.bound(plain::is_plain_http(&stream)).await {
+        edge.tally.count(Count::HandshakesFailed);
+        tracing::debug!(%client, "client, handshake: plain HTTP on a port that speaks TLS");
+        plain::refuse(stream).await;
+        return None;
+    }
+    let wire = Wire::new(stream, flow.clone());
     let mut accepting = Box::pin(edge.tls.accept(wire));
-    match Deadline::within(limit).bound(accepting.as_mut()).await {
+    match deadline.bound(accepting.as_mut()).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             edge.tally.count(Count::HandshakesFailed);

@@ -87,7 +87,8 @@ async fn serve<H: Handler>(
     drop(permit);
 }
 
-async fn next(listener: &TcpListener) -> (TcpStream, ClientAddr) {
+/// The next client, however long it takes and whatever fails meanwhile.
+pub(super) async fn next(listener: &TcpListener) -> (TcpStream, ClientAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {

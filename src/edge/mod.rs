@@ -9,6 +9,8 @@ mod frames;
 mod guard;
 pub mod listener;
 mod peer;
+mod plain;
+pub mod redirect;
 mod stream;
 pub mod tls;
 mod tracked;

@@ -274,3 +274,31 @@ fn an_answer_that_does_not_fit_is_refused_and_the_next_one_served() {
         cut.map(|it| it.status)
     );
 }
+
+#[test]
+fn plain_http_on_the_tls_port_is_told_in_words() {
+    let leeward = behind(&[], "");
+    let mut client = Connection::connect_plain(leeward.edge(), DUE).expect("a connection");
+    let response = client.request("GET", "/", &[], &[]).expect("an answer");
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("https://"), "{}", response.text());
+}
+
+#[test]
+fn the_redirect_listener_sends_clients_to_https_and_serves_nothing() {
+    let port = crate::support::free_port();
+    let config = format!(
+        "[edge]\nlisten = \"127.0.0.1:0\"\nredirect = \"127.0.0.1:{port}\"\n\
+         [status]\nlisten = \"127.0.0.1:0\"\n[incidents]\ndirectory = \"@DIR@\"\n"
+    );
+    let leeward = crate::support::Leeward::start(&config);
+    let there = ("127.0.0.1", port);
+    let mut client = Connection::connect_plain(there, DUE).expect("a connection");
+    let host = [("Host", "example.org")];
+    let response = client
+        .request("POST", "/a?b=c", &host, b"x")
+        .expect("an answer");
+    assert_eq!(response.status, 308);
+    let wanted = format!("https://example.org:{}/a?b=c", leeward.edge().port());
+    assert_eq!(response.header("location"), Some(wanted.as_str()));
+}

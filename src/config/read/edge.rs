@@ -13,6 +13,9 @@ use super::{DAY, MIB, MS};
 pub fn edge(mut section: Section<'_, '_, '_>) -> Edge {
     let mut edge = Edge::default();
     section.set("listen", &mut edge.listen, listen);
+    section.set("redirect", &mut edge.redirect, |v| {
+        Ok(value::or_off(v, listen)?.unwrap_or_default())
+    });
     section.set("threads", &mut edge.threads, |v| {
         or_auto(v, |v| Ok(value::number(v, 1, 64)? as usize))
     });

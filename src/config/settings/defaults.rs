@@ -13,6 +13,7 @@ impl Default for Edge {
     fn default() -> Self {
         Self {
             listen: vec![local(8443)],
+            redirect: Vec::new(),
             threads: None,
             tls: Tls::default(),
             deadlines: EdgeDeadlines::default(),

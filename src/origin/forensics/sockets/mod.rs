@@ -268,9 +268,12 @@ mod tests {
         wait_until("it is closed by its owner", || {
             seen().state != TcpState::Established
         });
-        assert_eq!(
-            (seen().inode, seen().untouched()),
-            (0, Some(false)),
+        // The kernel may have folded it up meanwhile, and then knows no traffic of it.
+        let closed = seen();
+        assert_eq!(closed.inode, 0);
+        assert_ne!(
+            closed.untouched(),
+            Some(true),
             "inode 0 again, but no proof"
         );
     }
