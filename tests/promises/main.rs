@@ -8,5 +8,6 @@ mod command_line;
 mod control;
 mod house;
 mod lives;
+mod real_origins;
 mod service;
 mod traffic;
