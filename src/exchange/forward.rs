@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 
 use super::answer::{self, AnswerHead};
 use super::intake::Taken;
+use super::redirect;
 use super::replay::Delivery;
 use super::spool::{SpoolWriter, WholeReader};
 use crate::config::settings::OriginDeadlines;
@@ -110,7 +111,10 @@ impl Walk<'_> {
                 .map_err(|error| broken(Phase::FirstByte, &error))?;
             self.visit.pulse().life(0);
             let (parts, body) = answer.into_parts();
-            let head = answer::rebuild(&parts, &self.taken.head.method)?;
+            let asked = &self.taken.head;
+            let mut head = answer::rebuild(&parts, &asked.method)?;
+            let origin = &self.slot.generation().address;
+            redirect::mend(&mut head.headers, &asked.headers, origin);
             let shown = Shown {
                 head,
                 commit,

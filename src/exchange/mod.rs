@@ -1,5 +1,6 @@
 //! Knows one request and its answer. The walk: [`head`] judges, [`intake`] takes it whole, [`hold`] waits for
-//! leave, [`forward`] visits the origin, [`answer`] gives; a failure goes through [`replay`] or [`rescue`].
+//! leave, [`forward`] visits the origin, [`redirect`] mends where it sends to, [`answer`] gives; a failure goes
+//! through [`replay`] or [`rescue`].
 //!
 //! The visit is an errand of its own: it goes on when the client has left, so that the origin's slot is given
 //! back when the origin is done and not when a client loses patience.
@@ -11,6 +12,7 @@ mod head;
 mod hold;
 mod intake;
 mod outcome;
+mod redirect;
 mod replay;
 mod rescue;
 mod spool;

@@ -8,6 +8,7 @@ mod command_line;
 mod control;
 mod house;
 mod lives;
+mod real_origins;
 mod service;
 mod spool;
 mod streams_of_clients;

@@ -3,7 +3,7 @@
 use crate::house::{DUE, behind};
 use crate::support::h1::{self, Connection};
 use crate::support::h2::{self, Ask};
-use crate::support::response::pattern;
+use crate::support::response::{Response, pattern};
 
 #[test]
 fn http1_http2_and_tls12_clients_are_served_alike() {
@@ -47,6 +47,17 @@ fn every_framing_of_an_answer_arrives_whole() {
     }
     let drip = h1::get(leeward.edge(), "/drip/5/100", DUE).expect("a slow answer");
     assert!(drip.body == pattern(100));
+}
+
+#[test]
+fn a_redirect_to_the_origin_leads_clients_back_to_https() {
+    let leeward = behind(&[], "");
+    let sent_to = |answer: Response| answer.header("location").map(str::to_owned);
+    let host = [("Host", "a.example:8443")];
+    let one = h1::request(leeward.edge(), "GET", "/redirect", &host, &[], DUE).expect("h1");
+    assert_eq!(sent_to(one).as_deref(), Some("https://a.example:8443/x"));
+    let two = h2::get(leeward.edge(), "/redirect", DUE).expect("h2");
+    assert_eq!(sent_to(two).as_deref(), Some("https://localhost/x"));
 }
 
 #[test]
