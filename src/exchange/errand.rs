@@ -128,8 +128,8 @@ impl Errand {
                 });
             }
         };
-        let deadlines = &settings.origin.deadlines;
-        let done = forward::visit(&self.taken, &slot, &visit, deadlines, &writer, commit).await;
+        let origin = &settings.origin;
+        let done = forward::visit(&self.taken, &slot, &visit, origin, &writer, commit).await;
         self.tally.time(Span::Origin, deadline::now() - begun);
         self.tally.add(Count::BytesFromOrigin, writer.len());
         if let Err(missed) = &done {

@@ -15,10 +15,10 @@ use hyper::client::conn::http1;
 
 use super::answer::{self, AnswerHead};
 use super::intake::Taken;
-use super::redirect;
+use super::manners;
 use super::replay::Delivery;
 use super::spool::{SpoolWriter, WholeReader};
-use crate::config::settings::OriginDeadlines;
+use crate::config::settings::{self, Manners, OriginDeadlines};
 use crate::ground::deadline::Deadline;
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::origin::{OriginSlot, Pulse, Visit, dial};
@@ -48,7 +48,7 @@ pub async fn visit(
     taken: &Taken,
     slot: &OriginSlot,
     visit: &Visit,
-    deadlines: &OriginDeadlines,
+    origin: &settings::Origin,
     spool: &SpoolWriter,
     commit: impl FnOnce(AnswerHead),
 ) -> Result<(), Missed> {
@@ -59,7 +59,8 @@ pub async fn visit(
             taken,
             slot,
             visit,
-            deadlines,
+            deadlines: &origin.deadlines,
+            manners: origin.manners,
             spool,
             delivery: &mut delivery,
         };
@@ -86,6 +87,7 @@ struct Walk<'a> {
     slot: &'a OriginSlot,
     visit: &'a Visit,
     deadlines: &'a OriginDeadlines,
+    manners: Manners,
     spool: &'a SpoolWriter,
     delivery: &'a mut Delivery,
 }
@@ -98,10 +100,12 @@ impl Walk<'_> {
         let first_byte = Deadline::within(self.deadlines.first_byte).min(total);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BUFFER)
+            .title_case_headers(self.manners.title_case)
             .handshake(stream.into_io())
             .await
             .map_err(|error| broken(Phase::Send, &error))?;
-        let request = request(self.taken, self.visit);
+        let mut request = request(self.taken, self.visit);
+        *request.version_mut() = self.manners.version.into();
         *self.delivery = Delivery::Unknown;
         let take = async {
             let answer = first_byte
@@ -114,7 +118,7 @@ impl Walk<'_> {
             let asked = &self.taken.head;
             let mut head = answer::rebuild(&parts, &asked.method)?;
             let origin = &self.slot.generation().address;
-            redirect::mend(&mut head.headers, &asked.headers, origin);
+            manners::mend(&mut head.headers, &asked.headers, origin, &self.manners);
             let shown = Shown {
                 head,
                 commit,
@@ -129,7 +133,10 @@ impl Walk<'_> {
         let limit = self.deadlines.connect;
         let deadline = Deadline::within(limit).min(total);
         match deadline
-            .bound(dial::open(&self.slot.generation().address))
+            .bound(dial::open(
+                &self.slot.generation().address,
+                self.manners.source,
+            ))
             .await
         {
             Ok(Ok(stream)) => Ok(stream),

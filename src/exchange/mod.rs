@@ -11,6 +11,7 @@ mod forward;
 mod head;
 mod hold;
 mod intake;
+mod manners;
 mod outcome;
 mod redirect;
 mod replay;

@@ -1,19 +1,21 @@
 //! Where the origin sends clients to. It speaks plain HTTP on a port of its own, and so do its absolute redirects:
 //! clients that followed them would leave HTTPS, or end at a port that is not for them. Pure.
 
-use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
+use http::header::{CONTENT_LOCATION, HOST, HeaderMap, HeaderValue, LOCATION};
 use http::uri::Authority;
 
 use crate::ground::addr::OriginAddr;
 
-/// Puts `https` and the host the client asked for in the place of the origin's own in `Location`, where that names
+/// Puts `https` and the host the client asked for in the place of the origin's own in `Location` and `Content-Location`, where that names
 /// the origin. A redirect to anywhere else, and a relative one, stays what it is.
 pub fn mend(answer: &mut HeaderMap, request: &HeaderMap, origin: &OriginAddr) {
-    let mended = answer
-        .get(LOCATION)
-        .and_then(|location| mended(location, request.get(HOST)?, origin));
-    if let Some(location) = mended {
-        answer.insert(LOCATION, location);
+    for name in [LOCATION, CONTENT_LOCATION] {
+        let mended = answer
+            .get(&name)
+            .and_then(|location| mended(location, request.get(HOST)?, origin));
+        if let Some(location) = mended {
+            answer.insert(name, location);
+        }
     }
 }
 

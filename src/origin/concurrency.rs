@@ -16,18 +16,18 @@ pub async fn settle(view: &mut View, origin: &settings::Origin) -> usize {
         Some(known) => known,
         None => {
             view.measured = true;
-            measure(view, &origin.probe).await
+            measure(view, origin).await
         }
     };
     view.concurrency = Some(slots);
     slots
 }
 
-async fn measure(view: &View, probe: &settings::Probe) -> usize {
+async fn measure(view: &View, origin: &settings::Origin) -> usize {
     let first = view.last_probe.as_ref().map(|(reading, _)| reading);
     let patience = probe::patience(first.unwrap_or(&Reading::Silent));
     let deadline = Deadline::within(patience);
-    match probe::serves_two(&view.address, probe, deadline).await {
+    match probe::serves_two(&view.address, origin, deadline).await {
         true => MANY,
         false => 1,
     }

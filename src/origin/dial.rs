@@ -1,13 +1,13 @@
 //! Connecting to the origin, by TCP or unix socket, so that a close is always a reset.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::ground::addr::OriginAddr;
 
@@ -21,14 +21,14 @@ pub enum OriginStream {
     Unix(UnixStream),
 }
 
-/// Connects. The caller bounds it by a deadline.
+/// Connects, from `source` where one is set. The caller bounds it by a deadline.
 ///
 /// # Errors
 /// What the system said.
-pub async fn open(address: &OriginAddr) -> io::Result<OriginStream> {
+pub async fn open(address: &OriginAddr, source: Option<IpAddr>) -> io::Result<OriginStream> {
     match address {
         OriginAddr::Tcp(addr) => {
-            let stream = TcpStream::connect(addr).await?;
+            let stream = connect(*addr, source).await?;
             stream.set_nodelay(true)?;
             stream.set_zero_linger()?;
             Ok(OriginStream::Tcp(stream))
@@ -44,6 +44,18 @@ pub async fn open(address: &OriginAddr) -> io::Result<OriginStream> {
             }
         },
     }
+}
+
+async fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else {
+        return TcpStream::connect(addr).await;
+    };
+    let socket = match addr.is_ipv4() {
+        true => TcpSocket::new_v4()?,
+        false => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(addr).await
 }
 
 impl OriginStream {

@@ -42,9 +42,9 @@ pub fn patience(first: &Reading) -> Duration {
 }
 
 /// Asks once.
-pub async fn ask(address: &OriginAddr, probe: &settings::Probe, deadline: Deadline) -> Reading {
+pub async fn ask(address: &OriginAddr, origin: &settings::Origin, deadline: Deadline) -> Reading {
     let begun = deadline::now();
-    match deadline.bound(question(address, probe)).await {
+    match deadline.bound(question(address, origin)).await {
         Err(_) => Reading::Silent,
         Ok(Err(reading)) => reading,
         Ok(Ok(status)) => Reading::Answered {
@@ -57,21 +57,29 @@ pub async fn ask(address: &OriginAddr, probe: &settings::Probe, deadline: Deadli
 /// Whether a second connection is served while a first is open and silent; `true` means concurrent.
 ///
 /// The first connection is closed by RST, so a serial origin is released at once.
-pub async fn serves_two(address: &OriginAddr, probe: &settings::Probe, deadline: Deadline) -> bool {
-    let Ok(Ok(silent)) = deadline.bound(dial::open(address)).await else {
+pub async fn serves_two(
+    address: &OriginAddr,
+    origin: &settings::Origin,
+    deadline: Deadline,
+) -> bool {
+    let Ok(Ok(silent)) = deadline
+        .bound(dial::open(address, origin.manners.source))
+        .await
+    else {
         return false;
     };
     // The origin must have taken the silent one first, or the test proves nothing.
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let second = ask(address, probe, deadline).await;
+    let second = ask(address, origin, deadline).await;
     drop(silent);
     matches!(second, Reading::Answered { .. })
 }
 
 /// The status of the answer, once the whole of it has arrived.
-async fn question(address: &OriginAddr, probe: &settings::Probe) -> Result<u16, Reading> {
+async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16, Reading> {
+    let (probe, manners) = (&origin.probe, origin.manners);
     let broken = |error: hyper::Error| Reading::Broken(error.to_string());
-    let stream = dial::open(address)
+    let stream = dial::open(address, manners.source)
         .await
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
@@ -79,9 +87,14 @@ async fn question(address: &OriginAddr, probe: &settings::Probe) -> Result<u16, 
             }
             _ => Reading::Broken(error.to_string()),
         })?;
-    let (mut sender, connection) = http1::handshake(stream.into_io()).await.map_err(broken)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(manners.title_case)
+        .handshake(stream.into_io())
+        .await
+        .map_err(broken)?;
     let host = probe.host.clone().unwrap_or_else(|| address.authority());
     let request = http::Request::get(&probe.path)
+        .version(manners.version.into())
         .header(HOST, host)
         .header(
             USER_AGENT,

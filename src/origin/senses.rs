@@ -23,7 +23,7 @@ use crate::ground::deadline::{self, Deadline};
 pub struct Senses {
     address: OriginAddr,
     listening: Listening,
-    probe: settings::Probe,
+    origin: Arc<settings::Origin>,
     limits: Limits,
     roster: Roster,
     pid: Option<Pid>,
@@ -57,7 +57,7 @@ impl Senses {
         Self {
             listening: listening(&address),
             address,
-            probe: settings.origin.probe.clone(),
+            origin: Arc::new(settings.origin.clone()),
             limits: Limits {
                 certain: settings.hang.certain,
                 silent: settings.hang.silent,
@@ -123,7 +123,7 @@ impl Senses {
             || evidence.silence > NOTICED
             || !evidence.refused_for.is_zero();
         if self.alert {
-            self.next_probe = self.next_probe.min(now + self.probe.suspect_every);
+            self.next_probe = self.next_probe.min(now + self.origin.probe.suspect_every);
         }
         (judgement, evidence)
     }
@@ -168,15 +168,15 @@ impl Senses {
             None => None,
             Some(Ok(slot)) => Some(slot),
             Some(Err(_)) => {
-                self.next_probe = now + self.probe.suspect_every;
+                self.next_probe = now + self.origin.probe.suspect_every;
                 return;
             }
         };
         self.attention.asked(now);
-        let (address, probe) = (self.address.clone(), self.probe.clone());
-        let deadline = Deadline::after(now, self.probe.timeout);
+        let (address, origin) = (self.address.clone(), self.origin.clone());
+        let deadline = Deadline::after(now, self.origin.probe.timeout);
         self.probing = Some(Box::pin(async move {
-            let reading = probe::ask(&address, &probe, deadline).await;
+            let reading = probe::ask(&address, &origin, deadline).await;
             drop(slot);
             reading
         }));
@@ -185,9 +185,9 @@ impl Senses {
     fn pace(&self, is_open: bool) -> Duration {
         let is_start = !is_open && self.pid.is_some();
         match self.alert || !is_open {
-            _ if is_start => STARTING.min(self.probe.suspect_every),
-            true => self.probe.suspect_every,
-            false => self.probe.every,
+            _ if is_start => STARTING.min(self.origin.probe.suspect_every),
+            true => self.origin.probe.suspect_every,
+            false => self.origin.probe.every,
         }
     }
 }

@@ -18,6 +18,20 @@ pub fn behind(options: &[&str], more: &str) -> Leeward {
     in_front_of(&command, more)
 }
 
+/// Leeward in front of the sick origin, with these keys in `[origin]`.
+pub fn with_origin(keys: &str) -> Leeward {
+    let command = [
+        ailing().display().to_string(),
+        "--listen".into(),
+        "{address}".into(),
+    ];
+    let config = configuration(&command, free_port(), "");
+    let config = config.replace("[origin.process]", &format!("{keys}[origin.process]"));
+    let leeward = Leeward::start(&config);
+    leeward.wait_log("origin ready", DUE);
+    leeward
+}
+
 /// Leeward in front of any command; `{port}` in it is the origin's.
 pub fn in_front_of(command: &[String], more: &str) -> Leeward {
     let port = free_port();

@@ -1,12 +1,16 @@
 //! The keys of `[origin]`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use toml::de::DeValue;
 
 use crate::config::raw::Section;
-use crate::config::settings::{Command, Origin, OriginDeadlines, Probe, Process};
+use crate::config::settings::{
+    Command, Manners, Origin, OriginDeadlines, OriginVersion, Probe, Process, Profile,
+};
 use crate::config::value::{self, Judged, Wrong, count, or_auto, path, span};
+use crate::ground::addr::OriginAddr;
 
 use super::{DAY, MS};
 
@@ -17,6 +21,7 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
     section.set("concurrency", &mut it.concurrency, |v| {
         or_auto(v, count(1, 10_000))
     });
+    it.manners = manners(&mut section);
     section.set("queue", &mut it.queue, count(0, 1_000_000));
     let started = section.section("origin.process");
     let is_started = started.is_present();
@@ -39,12 +44,71 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
             ),
         );
     }
+    judge_source(&section, &mut it);
     let is_understood = is_started == matches!(it.process, Process::Command(_));
     if it.address.is_open() && is_understood && section.says("address") {
         judge_open_port(&section, &it.process);
     }
     section.finish();
     it
+}
+
+/// What the profile says, and what the keys beside it say instead.
+fn manners(section: &mut Section<'_, '_, '_>) -> Manners {
+    let profiles = [
+        ("generic", Profile::Generic),
+        ("goahead", Profile::GoAhead),
+        ("boa", Profile::Boa),
+        ("uhttpd", Profile::Uhttpd),
+        ("wsgi", Profile::Wsgi),
+    ];
+    let versions = [("1.0", OriginVersion::V1_0), ("1.1", OriginVersion::V1_1)];
+    let profile = section.take("profile", |v| value::word(v, &profiles));
+    let mut it = profile.unwrap_or(Profile::Generic).manners();
+    section.set("source_address", &mut it.source, |v| {
+        value::or_off(v, source)
+    });
+    section.set("http_version", &mut it.version, |v| {
+        value::word(v, &versions)
+    });
+    section.set("title_case_headers", &mut it.title_case, value::switch);
+    section.set("rewrite_location", &mut it.rewrite_location, value::switch);
+    section.set("secure_cookies", &mut it.secure_cookies, value::switch);
+    it
+}
+
+fn source(value: &DeValue<'_>) -> Judged<IpAddr> {
+    let remedy = "name a loopback address, like \"127.0.0.2\"";
+    let text = value::text(value, remedy)?;
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_loopback() => Ok(address),
+        _ => Err(Wrong::new(
+            format!("`{text}` is not a loopback address"),
+            remedy,
+        )),
+    }
+}
+
+/// An address of one family cannot connect to the other. A profile's is dropped then, one that was asked for is not.
+fn judge_source(section: &Section<'_, '_, '_>, origin: &mut Origin) {
+    let fits = match (&origin.address, origin.manners.source) {
+        (OriginAddr::Tcp(addr), Some(source)) => addr.is_ipv4() == source.is_ipv4(),
+        (OriginAddr::Unix(_), Some(_)) => false,
+        (_, None) => true,
+    };
+    if fits {
+        return;
+    }
+    origin.manners.source = None;
+    if section.says("source_address") {
+        section.complain(
+            "source_address",
+            Wrong::new(
+                "not of the same kind as origin.address",
+                "name an IPv4 address for an IPv4 origin, an IPv6 address for an IPv6 origin, or \"off\"",
+            ),
+        );
+    }
 }
 
 /// Port 0 needs somebody to be told which one was chosen.

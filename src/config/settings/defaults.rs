@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Keep, Log, LogFormat, LogLevel, Origin,
-    OriginDeadlines, Pace, Probe, Process, Restart, Spool, Status, Tls,
+    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Keep, Log, LogFormat, LogLevel, Manners, Origin,
+    OriginDeadlines, OriginVersion, Pace, Probe, Process, Restart, Spool, Status, Tls,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -78,9 +78,22 @@ impl Default for Origin {
             address: OriginAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             concurrency: None,
             queue: 256,
+            manners: Manners::default(),
             process: Process::Bundled,
             deadlines: OriginDeadlines::default(),
             probe: Probe::default(),
+        }
+    }
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            source: None,
+            version: OriginVersion::default(),
+            title_case: false,
+            rewrite_location: true,
+            secure_cookies: false,
         }
     }
 }
