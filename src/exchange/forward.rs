@@ -21,7 +21,7 @@ use super::spool::{SpoolWriter, WholeReader};
 use crate::config::settings::{self, Manners, OriginDeadlines};
 use crate::ground::deadline::Deadline;
 use crate::ground::failure::{Cause, Failure, Phase};
-use crate::origin::{OriginSlot, Pulse, Visit, dial};
+use crate::origin::{Ending, OriginSlot, Pulse, Visit, dial};
 
 /// A visit that brought no whole answer.
 #[derive(Debug)]
@@ -67,12 +67,12 @@ pub async fn visit(
         let mut walk = pin!(walk.go(commit));
         tokio::select! {
             biased;
-            result = &mut walk => result.map_err(|failure| (failure, false)),
-            ending = generation.ended() => {
-                let is_suspect = ending.suspects(visit.id());
-                let cause = if is_suspect { Cause::Suspect } else { Cause::Died };
-                Err((Failure::origin(Phase::FirstByte, cause), is_suspect))
-            }
+            result = &mut walk => match (result, generation.ending()) {
+                // The connection may break before its ending is heard of; the ending says more.
+                (Err(_), Some(ending)) => Err(ended(&ending, visit)),
+                (result, _) => result.map_err(|failure| (failure, false)),
+            },
+            ending = generation.ended() => Err(ended(&ending, visit)),
         }
     };
     result.map_err(|(failure, is_suspect)| Missed {
@@ -80,6 +80,17 @@ pub async fn visit(
         delivery,
         is_suspect,
     })
+}
+
+/// The failure of a visit whose generation ended, and whether the visit is suspected of it.
+fn ended(ending: &Ending, visit: &Visit) -> (Failure, bool) {
+    let is_suspect = ending.suspects(visit.id());
+    let cause = if is_suspect {
+        Cause::Suspect
+    } else {
+        Cause::Died
+    };
+    (Failure::origin(Phase::FirstByte, cause), is_suspect)
 }
 
 struct Walk<'a> {
