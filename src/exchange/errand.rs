@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Shared;
 use super::answer::AnswerHead;
@@ -13,10 +13,10 @@ use super::intake::Taken;
 use super::outcome::Visits;
 use super::replay::{self, Delivery, Past};
 use super::spool::{self, SpoolReader};
-use crate::ground::deadline;
+use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::{Count, Span, Tally};
-use crate::origin::{Page, Reading};
+use crate::origin::{Gate, Page, Reading};
 
 /// What came of an errand, as far as the client is concerned.
 #[derive(Debug)]
@@ -33,6 +33,9 @@ pub struct Answer {
 
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+/// For the watch to notice that a connection broke because the process died. A dying process may close its listener
+/// last, and whoever asks again at once is taken into its queue and dies with it.
+const NOTICING: Duration = Duration::from_millis(100);
 
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
 /// back for as long as it waits; once it is with the origin, it goes on to the end.
@@ -100,7 +103,7 @@ impl Errand {
             match self.visit(slot, wait).await {
                 Ok(()) => return,
                 Err(missed) if self.may_go_again(&missed) => {
-                    self.go_again(&missed).await;
+                    self.go_again(&missed, &mut gate).await;
                 }
                 Err(missed) => return self.fail(missed.failure),
             }
@@ -168,12 +171,14 @@ impl Errand {
         !is_final && !late && replay::may_replay(&self.taken.head.method, past)
     }
 
-    async fn go_again(&mut self, missed: &Missed) {
+    async fn go_again(&mut self, missed: &Missed, gate: &mut watch::Receiver<Gate>) {
         if missed.delivery == Delivery::NeverSent {
             let pause = self.shared.waiting.deadline(&self.wait);
             let _ = pause.bound(tokio::time::sleep(REFUSED_PAUSE)).await;
             return;
         }
+        let pause = Deadline::within(NOTICING).min(self.shared.waiting.deadline(&self.wait));
+        let _ = pause.bound(gate.changed()).await;
         self.replays += 1;
         self.tally.count(Count::ExchangesReplayed);
         tracing::info!(request = self.request, because = %missed.failure, "sent to the origin again");
