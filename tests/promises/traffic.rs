@@ -108,6 +108,18 @@ fn many_streams_of_one_client_are_all_served_by_a_serial_origin() {
 }
 
 #[test]
+fn an_answer_given_before_the_whole_request_was_read_arrives() {
+    let leeward = behind(&[], "");
+    let body = vec![b'x'; 10 << 20];
+    for round in 0..10 {
+        let refused = h1::request(leeward.edge(), "POST", "/early", &[], &body, DUE);
+        let refused = refused.expect("an answer");
+        // The origin closes with most of the body unread, so what we still write meets a reset.
+        assert_eq!(refused.status, 413, "round {round}: {}", refused.text());
+    }
+}
+
+#[test]
 fn the_origin_gets_a_head_rebuilt_by_rule() {
     let leeward = behind(&[], "");
     let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");
