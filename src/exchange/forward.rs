@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -213,7 +214,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
             continue;
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| match error.is_incomplete_message() {
+        let frame = frame.map_err(|error| match is_cut_off(&error) {
             true => Failure::origin(Phase::Answer, Cause::Truncated),
             false => broken(Phase::Answer, &error),
         })?;
@@ -243,6 +244,13 @@ fn late(deadlines: &OriginDeadlines, phase: Phase, total: Deadline) -> Failure {
     Failure::origin(phase, Cause::TimedOut { limit, key })
 }
 
+/// Whether the connection ended, in good order, in the middle of a body.
+fn is_cut_off(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    let ended = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::UnexpectedEof;
+    error.is_incomplete_message() || cause.is_some_and(ended)
+}
+
 fn broken(phase: Phase, error: &hyper::Error) -> Failure {
     let cause = match error.is_parse() {
         true => Cause::Malformed("its answer is not HTTP as we know it"),
@@ -263,10 +271,16 @@ fn request(taken: &Taken, visit: &Visit) -> http::Request<Sent> {
     let headers = request.headers_mut();
     *headers = taken.head.headers.clone();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if taken.has_body {
+    if taken.has_body || means_a_body(&taken.head.method) {
         headers.insert(CONTENT_LENGTH, taken.body.len().into());
     }
     request
+}
+
+/// Whether a request without a body says so by a length of 0 (RFC 9110, section 8.6): primitive servers refuse
+/// a POST that tells no length, or wait for what never comes.
+fn means_a_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// The body on its way to the origin, from the spool.

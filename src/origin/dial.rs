@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,8 +14,18 @@ use crate::ground::addr::OriginAddr;
 
 /// A connection to the origin. Dropping it resets it: nothing of it is left at the origin's port, and an
 /// origin that still writes is released at once.
+///
+/// An origin may answer before it has read all, and close; what we write then only meets its reset, while the
+/// answer lies in our kernel. So a write that finds nobody there counts as done: the read tells how it ended.
 #[derive(Debug)]
-pub enum OriginStream {
+pub struct OriginStream {
+    socket: Socket,
+    /// The origin takes nothing any more.
+    is_deaf: bool,
+}
+
+#[derive(Debug)]
+enum Socket {
     /// Over loopback.
     Tcp(TcpStream),
     /// Over a unix socket.
@@ -26,23 +37,37 @@ pub enum OriginStream {
 /// # Errors
 /// What the system said.
 pub async fn open(address: &OriginAddr, source: Option<IpAddr>) -> io::Result<OriginStream> {
-    match address {
-        OriginAddr::Tcp(addr) => {
-            let stream = connect(*addr, source).await?;
-            stream.set_nodelay(true)?;
-            stream.set_zero_linger()?;
-            Ok(OriginStream::Tcp(stream))
-        }
-        OriginAddr::Unix(path) => loop {
-            match UnixStream::connect(path).await {
-                Ok(stream) => return Ok(OriginStream::Unix(stream)),
-                // A full backlog of a unix socket refuses at once instead of waiting.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-                Err(error) => return Err(error),
+    let socket = match address {
+        OriginAddr::Tcp(addr) => Socket::Tcp(tcp(*addr, source).await?),
+        OriginAddr::Unix(path) => Socket::Unix(unix(path).await?),
+    };
+    Ok(OriginStream {
+        socket,
+        is_deaf: false,
+    })
+}
+
+async fn tcp(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let stream = connect(addr, source).await?;
+    stream.set_zero_linger()?;
+    // Where nobody listens on a port the kernel also gives out to callers, a call can be given that very port
+    // and reach itself; the origin could not listen there for as long as it lasts.
+    if stream.local_addr()? == addr {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            // A full backlog of a unix socket refuses at once instead of waiting.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
-        },
+            done => return done,
+        }
     }
 }
 
@@ -66,11 +91,29 @@ impl OriginStream {
 
     /// Our end of it.
     pub fn local(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
+        match &self.socket {
+            Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Unix(_) => None,
         }
     }
+
+    /// Goes on as if the origin had taken all of `bytes`, should it be gone.
+    fn bear(&mut self, written: Poll<io::Result<usize>>, bytes: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if is_hang_up(&error) => {
+                self.is_deaf = true;
+                Poll::Ready(Ok(bytes))
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 impl AsyncRead for OriginStream {
@@ -79,9 +122,9 @@ impl AsyncRead for OriginStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.get_mut().socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -92,23 +135,28 @@ impl AsyncWrite for OriginStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        let this = self.get_mut();
+        if this.is_deaf {
+            return Poll::Ready(Ok(buf.len()));
         }
+        let written = match &mut this.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        };
+        this.bear(written, buf.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -117,13 +165,45 @@ impl AsyncWrite for OriginStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        let this = self.get_mut();
+        let bytes = bufs.iter().map(|buf| buf.len()).sum();
+        if this.is_deaf {
+            return Poll::Ready(Ok(bytes));
         }
+        let written = match &mut this.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
+        this.bear(written, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel gives callers mostly the even ports of this range, so that some thousands of calls find one.
+    #[tokio::test]
+    async fn a_call_that_reaches_itself_is_refused() {
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let mut ends = range
+            .split_whitespace()
+            .map(|end| end.parse::<u16>().unwrap());
+        let (first, last) = (ends.next().unwrap(), ends.next().unwrap());
+        let even = first.next_multiple_of(2);
+        let free = (even..last)
+            .step_by(2)
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+            .find(|addr| std::net::TcpListener::bind(addr).is_ok())
+            .unwrap();
+        for call in 0..u32::from(last - first) {
+            let reached = open(&OriginAddr::Tcp(free), None).await;
+            let refused = reached.expect_err("nobody listens there").kind();
+            assert_eq!(refused, io::ErrorKind::ConnectionRefused, "call {call}");
+        }
     }
 }

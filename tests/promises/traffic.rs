@@ -119,6 +119,42 @@ fn many_streams_of_one_client_are_all_served_by_a_serial_origin() {
 }
 
 #[test]
+fn a_post_without_a_body_tells_the_origin_its_length() {
+    let leeward = behind(&[], "");
+    for method in ["POST", "PUT", "PATCH"] {
+        let fields = [("Content-Length", "0")];
+        let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");
+        let head = client
+            .request(method, "/headers", &fields, &[])
+            .expect("an answer");
+        let told = head.text().to_lowercase();
+        assert!(told.contains("\r\ncontent-length: 0\r\n"), "{told}");
+        let ask = Ask {
+            method: method.to_owned(),
+            path: "/headers".to_owned(),
+            ..Ask::default()
+        };
+        let head = h2::request(leeward.edge(), ask, DUE).expect("an answer");
+        let told = head.text().to_lowercase();
+        assert!(told.contains("\r\ncontent-length: 0\r\n"), "{told}");
+    }
+    let head = h1::get(leeward.edge(), "/headers", DUE).expect("an answer");
+    assert!(!head.text().to_lowercase().contains("content-length"));
+}
+
+#[test]
+fn an_answer_given_before_the_whole_request_was_read_arrives() {
+    let leeward = behind(&[], "");
+    let body = vec![b'x'; 10 << 20];
+    for round in 0..10 {
+        let refused = h1::request(leeward.edge(), "POST", "/early", &[], &body, DUE);
+        let refused = refused.expect("an answer");
+        // The origin closes with most of the body unread, so what we still write meets a reset.
+        assert_eq!(refused.status, 413, "round {round}: {}", refused.text());
+    }
+}
+
+#[test]
 fn the_origin_gets_a_head_rebuilt_by_rule() {
     let leeward = behind(&[], "");
     let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");
@@ -170,6 +206,13 @@ fn a_truncated_answer_is_never_passed_on_as_whole() {
     assert!(one.as_ref().map_or(true, |it| it.status == 502), "{one:?}");
     let two = h2::get(leeward.edge(), "/truncated", DUE);
     assert!(two.as_ref().map_or(true, |it| it.status == 502), "{two:?}");
+    let told = one
+        .iter()
+        .chain(&two)
+        .filter_map(|it| it.header("proxy-status"));
+    for told in told {
+        assert!(told.contains("error=http_response_incomplete"), "{told}");
+    }
 }
 
 #[test]
