@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ground::addr::{EdgeAddr, OriginAddr};
+use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 
 /// Everything a run of Leeward needs to know.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -39,6 +39,8 @@ pub struct Edge {
     pub listen: Vec<EdgeAddr>,
     /// Where plain HTTP clients are sent to HTTPS; empty is nowhere.
     pub redirect: Vec<EdgeAddr>,
+    /// Balancers that tell who the client is, by the PROXY protocol. They must.
+    pub proxy_protocol: Vec<Net>,
     /// Edge threads; `None` is one a core, at most 4.
     pub threads: Option<usize>,
     /// `[edge.tls]`

@@ -15,7 +15,8 @@ pub struct Admission(Arc<Doors>);
 #[derive(Debug)]
 pub struct Permit {
     doors: Arc<Doors>,
-    net: IpAddr,
+    /// Whose place it is, once that is known.
+    net: Option<IpAddr>,
 }
 
 /// Why somebody is not admitted.
@@ -55,20 +56,24 @@ impl Admission {
     /// # Errors
     /// [`Shed`].
     pub fn admit(&self, client: ClientAddr) -> Result<Permit, Shed> {
-        let net = net(client.ip());
+        let mut permit = self.admit_unnamed()?;
+        permit.name(client)?;
+        Ok(permit)
+    }
+
+    /// Leave for one more connection, whose client is told later.
+    ///
+    /// # Errors
+    /// [`Shed::Full`].
+    pub fn admit_unnamed(&self) -> Result<Permit, Shed> {
         let mut inside = self.0.inside();
         if inside.all >= self.0.most {
             return Err(Shed::Full);
         }
-        let here = inside.by_net.get(&net).copied().unwrap_or(0);
-        if self.0.most_per_address.is_some_and(|most| here >= most) {
-            return Err(Shed::Address);
-        }
-        inside.by_net.insert(net, here + 1);
         inside.all += 1;
         Ok(Permit {
             doors: self.0.clone(),
-            net,
+            net: None,
         })
     }
 
@@ -84,14 +89,33 @@ impl Doors {
     }
 }
 
+impl Permit {
+    /// The client is this one.
+    ///
+    /// # Errors
+    /// [`Shed::Address`].
+    pub fn name(&mut self, client: ClientAddr) -> Result<(), Shed> {
+        let net = net(client.ip());
+        let mut inside = self.doors.inside();
+        let here = inside.by_net.get(&net).copied().unwrap_or(0);
+        if self.doors.most_per_address.is_some_and(|most| here >= most) {
+            return Err(Shed::Address);
+        }
+        inside.by_net.insert(net, here + 1);
+        self.net = Some(net);
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut inside = self.doors.inside();
         inside.all -= 1;
-        if let Some(here) = inside.by_net.get_mut(&self.net) {
+        let Some(net) = self.net else { return };
+        if let Some(here) = inside.by_net.get_mut(&net) {
             *here -= 1;
             if *here == 0 {
-                inside.by_net.remove(&self.net);
+                inside.by_net.remove(&net);
             }
         }
     }

@@ -11,8 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Handler;
 use super::admission::{Permit, Shed};
 use super::connection::{self, Edge};
+use super::proxy_protocol;
 use crate::ground::addr::{ClientAddr, EdgeAddr};
+use crate::ground::deadline::Deadline;
 use crate::ground::drain::Drain;
+use crate::ground::failure::Phase;
 use crate::ground::ledger::Count;
 
 /// An address that cannot be listened on.
@@ -57,16 +60,22 @@ pub async fn accept<H: Handler>(listener: TcpListener, edge: Arc<Edge<H>>, drain
             _ = until.begun() => return,
         };
         edge.tally.count(Count::ConnectionsAccepted);
-        match edge.admission.admit(client) {
+        let is_balancer = edge
+            .settings
+            .proxy_protocol
+            .iter()
+            .any(|net| net.holds(client.ip()));
+        let admitted = match is_balancer {
+            true => edge.admission.admit_unnamed(),
+            false => edge.admission.admit(client),
+        };
+        match admitted {
             Ok(permit) => {
                 let (edge, drain) = (edge.clone(), drain.clone());
-                tokio::spawn(serve(stream, client, edge, permit, drain));
+                tokio::spawn(serve(stream, client, edge, permit, drain, is_balancer));
             }
             Err(shed) => {
-                edge.tally.count(match shed {
-                    Shed::Full => Count::ShedConnections,
-                    Shed::Address => Count::ShedAddress,
-                });
+                edge.tally.count(shed_as(shed));
                 edge.tally.count(Count::ConnectionsClosed);
                 // A reset costs nothing more, and tells the client at once.
                 let _ = stream.set_zero_linger();
@@ -76,15 +85,62 @@ pub async fn accept<H: Handler>(listener: TcpListener, edge: Arc<Edge<H>>, drain
 }
 
 async fn serve<H: Handler>(
-    stream: TcpStream,
-    client: ClientAddr,
+    mut stream: TcpStream,
+    peer: ClientAddr,
     edge: Arc<Edge<H>>,
-    permit: Permit,
+    mut permit: Permit,
     drain: Drain,
+    is_balancer: bool,
 ) {
-    connection::serve(stream, client, &edge, drain).await;
+    let client = match is_balancer {
+        true => named(&mut stream, peer, &edge, &mut permit).await,
+        false => Some(peer),
+    };
+    match client {
+        Some(client) => connection::serve(stream, client, &edge, drain).await,
+        None => {
+            let _ = stream.set_zero_linger();
+        }
+    }
     edge.tally.count(Count::ConnectionsClosed);
     drop(permit);
+}
+
+/// The client a balancer speaks for, if it says so in time and that client may have one more place.
+async fn named<H>(
+    stream: &mut TcpStream,
+    peer: ClientAddr,
+    edge: &Edge<H>,
+    permit: &mut Permit,
+) -> Option<ClientAddr> {
+    let deadline = Deadline::within(edge.settings.deadlines.handshake);
+    let client = match deadline.bound(proxy_protocol::client(stream, peer)).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => {
+            edge.tally.count(Count::HandshakesFailed);
+            tracing::warn!(balancer = %peer, "{error}");
+            return None;
+        }
+        Err(_) => {
+            edge.tally.count(Count::ClientTimeout(Phase::Handshake));
+            tracing::warn!(balancer = %peer, "no PROXY protocol header by the deadline of the handshake");
+            return None;
+        }
+    };
+    match permit.name(client) {
+        Ok(()) => Some(client),
+        Err(shed) => {
+            edge.tally.count(shed_as(shed));
+            None
+        }
+    }
+}
+
+fn shed_as(shed: Shed) -> Count {
+    match shed {
+        Shed::Full => Count::ShedConnections,
+        Shed::Address => Count::ShedAddress,
+    }
 }
 
 /// The next client, however long it takes and whatever fails meanwhile.

@@ -10,6 +10,7 @@ mod guard;
 pub mod listener;
 mod peer;
 mod plain;
+mod proxy_protocol;
 pub mod redirect;
 mod stream;
 pub mod tls;

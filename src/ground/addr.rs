@@ -22,6 +22,13 @@ pub enum OriginAddr {
     Unix(PathBuf),
 }
 
+/// A network, like `10.0.0.0/8`; one address alone is a network of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Net {
+    first: IpAddr,
+    bits: u8,
+}
+
 /// Why a text is no address for its purpose; the message carries the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddrError {
@@ -35,6 +42,11 @@ pub enum AddrError {
         "`{0}` is not a loopback address; the origin must listen where no network can reach it, like \"127.0.0.1:8080\" or \"unix:/run/origin.sock\""
     )]
     NotLoopback(String),
+    /// Neither an address nor a network.
+    #[error(
+        "`{0}` is not a network; write it like \"10.0.0.0/8\", \"192.0.2.7\" or \"2001:db8::/32\""
+    )]
+    Net(String),
     /// `unix:` without an absolute path behind it.
     #[error("`{0}` needs an absolute path, like \"unix:/run/origin.sock\"")]
     UnixPath(String),
@@ -66,6 +78,46 @@ impl OriginAddr {
         match self {
             Self::Tcp(addr) => addr.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+impl Net {
+    /// Whether an address is one of this network's; an IPv4 address mapped into IPv6 is that IPv4 address.
+    pub fn holds(&self, ip: IpAddr) -> bool {
+        let mask = |bits: u8, width: u8| match bits {
+            0 => 0,
+            bits => u128::MAX << (width - bits),
+        };
+        match (self.first, ip.to_canonical()) {
+            (IpAddr::V4(first), IpAddr::V4(ip)) => {
+                let mask = mask(self.bits, 32) as u32;
+                u32::from(first) & mask == u32::from(ip) & mask
+            }
+            (IpAddr::V6(first), IpAddr::V6(ip)) => {
+                let mask = mask(self.bits, 128);
+                u128::from(first) & mask == u128::from(ip) & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Net {
+    type Err = AddrError;
+
+    fn from_str(text: &str) -> Result<Self, AddrError> {
+        let wrong = || AddrError::Net(text.to_owned());
+        let (first, bits) = match text.split_once('/') {
+            Some((first, bits)) => (first, Some(bits)),
+            None => (text, None),
+        };
+        let first: IpAddr = first.parse().map_err(|_| wrong())?;
+        let most = if first.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), |bits| bits.parse().map_err(|_| wrong()))?;
+        match bits <= most {
+            true => Ok(Self { first, bits }),
+            false => Err(wrong()),
         }
     }
 }
@@ -150,6 +202,26 @@ mod tests {
         ] {
             let said = text.parse::<OriginAddr>().unwrap_err().to_string();
             assert!(said.contains(wanted), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_its_own() {
+        let holds = |net: &str, ip: &str| net.parse::<Net>().unwrap().holds(ip.parse().unwrap());
+        assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"));
+        assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
+        assert!(holds("192.0.2.7", "::ffff:192.0.2.7"));
+        assert!(holds("0.0.0.0/0", "1.2.3.4") && !holds("0.0.0.0/0", "::1"));
+        assert!(holds("2001:db8::/32", "2001:db8:9::1") && !holds("2001:db8::/32", "2001:db9::1"));
+        for wrong in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "x/8",
+            "10.0.0.0/-1",
+            "::/129",
+        ] {
+            assert!(wrong.parse::<Net>().is_err(), "{wrong}");
         }
     }
 

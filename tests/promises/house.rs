@@ -32,6 +32,19 @@ pub fn with_origin(keys: &str) -> Leeward {
     leeward
 }
 
+/// Leeward in front of the sick origin, with these keys in `[edge]`.
+pub fn configured(keys: &str) -> Leeward {
+    let command = [
+        ailing().display().to_string(),
+        "--listen".into(),
+        "{address}".into(),
+    ];
+    let config = configuration(&command, free_port(), "");
+    let leeward = Leeward::start(&config.replacen("[edge]\n", &format!("[edge]\n{keys}"), 1));
+    leeward.wait_log("origin ready", DUE);
+    leeward
+}
+
 /// Leeward in front of any command; `{port}` in it is the origin's.
 pub fn in_front_of(command: &[String], more: &str) -> Leeward {
     let port = free_port();

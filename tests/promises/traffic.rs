@@ -420,3 +420,38 @@ fn the_profile_of_goahead_comes_from_another_loopback_address() {
     let response = h1::get(leeward.edge(), "/", DUE).expect("an answer");
     assert_eq!(response.text(), "127.0.0.2");
 }
+
+#[test]
+fn a_balancer_on_the_list_tells_who_the_client_is_and_must() {
+    use std::io::{Read, Write};
+
+    let balancer = crate::house::configured("proxy_protocol = [\"127.0.0.0/8\"]\n");
+    let told = |header: &[u8]| {
+        let mut client = std::net::TcpStream::connect(balancer.edge()).expect("a connection");
+        client.set_read_timeout(Some(DUE)).expect("a timeout");
+        client.write_all(header).expect("sent");
+        Connection::over(client, DUE)?.request("GET", "/headers", &[], &[])
+    };
+    let response = told(b"PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n").expect("an answer");
+    assert!(response.text().contains("192.0.2.7"), "{}", response.text());
+    let mut second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    second.extend([192, 0, 2, 8, 198, 51, 100, 1, 1, 1, 1, 187]);
+    let response = told(&second).expect("an answer");
+    assert!(response.text().contains("192.0.2.8"), "{}", response.text());
+    let mut silent = std::net::TcpStream::connect(balancer.edge()).expect("a connection");
+    silent.set_read_timeout(Some(DUE)).expect("a timeout");
+    silent.write_all(b"\x16\x03\x01").expect("sent");
+    let ended = silent.read(&mut [0; 10]);
+    assert!(
+        ended.is_err() || ended.is_ok_and(|read| read == 0),
+        "a header is owed"
+    );
+    balancer.wait_log("no PROXY protocol header", DUE);
+
+    let nobody = behind(&[], "");
+    let mut client = Connection::connect_plain(nobody.edge(), DUE).expect("a connection");
+    client
+        .send(b"PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n")
+        .expect("sent");
+    assert_eq!(client.read_response().expect("an answer").status, 400);
+}

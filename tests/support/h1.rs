@@ -63,6 +63,25 @@ impl Connection {
         Connection::connect_tls(address, patience, &[&TLS12])
     }
 
+    /// Speaks TLS over a socket that is there already.
+    pub fn over(socket: TcpStream, patience: Duration) -> io::Result<Connection> {
+        let config = tls::config(&[&TLS13, &TLS12], &["http/1.1"]);
+        let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket.try_clone()?);
+        while stream.conn.is_handshaking() {
+            stream
+                .conn
+                .complete_io(&mut stream.sock)
+                .map_err(as_timeout)?;
+        }
+        Ok(Connection {
+            stream: Box::new(stream),
+            socket,
+            patience,
+            unread: Vec::new(),
+        })
+    }
+
     /// Connects without TLS.
     pub fn connect_plain(
         address: impl ToSocketAddrs,

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use crate::config::raw::Section;
 use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Identity, Tls, TlsVersion};
 use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
-use crate::ground::addr::EdgeAddr;
+use crate::ground::addr::{EdgeAddr, Net};
 
 use super::{DAY, MIB, MS};
 
@@ -15,6 +15,9 @@ pub fn edge(mut section: Section<'_, '_, '_>) -> Edge {
     section.set("listen", &mut edge.listen, listen);
     section.set("redirect", &mut edge.redirect, |v| {
         Ok(value::or_off(v, listen)?.unwrap_or_default())
+    });
+    section.set("proxy_protocol", &mut edge.proxy_protocol, |v| {
+        Ok(value::or_off(v, nets)?.unwrap_or_default())
     });
     section.set("threads", &mut edge.threads, |v| {
         or_auto(v, |v| Ok(value::number(v, 1, 64)? as usize))
@@ -108,6 +111,16 @@ fn listen(value: &DeValue<'_>) -> Judged<Vec<EdgeAddr>> {
             "nowhere to listen",
             "name one address at least, like \"0.0.0.0:443\"",
         )),
+        Some(many) => many
+            .iter()
+            .map(|one| value::part(one, value::address))
+            .collect(),
+    }
+}
+
+fn nets(value: &DeValue<'_>) -> Judged<Vec<Net>> {
+    match value.as_array() {
+        None => Ok(vec![value::address(value)?]),
         Some(many) => many
             .iter()
             .map(|one| value::part(one, value::address))

@@ -14,6 +14,7 @@ impl Default for Edge {
         Self {
             listen: vec![local(8443)],
             redirect: Vec::new(),
+            proxy_protocol: Vec::new(),
             threads: None,
             tls: Tls::default(),
             deadlines: EdgeDeadlines::default(),
