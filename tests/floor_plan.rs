@@ -26,13 +26,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
     "src/exchange/head.rs",
     "src/exchange/rescue.rs",
     "src/exchange/replay.rs",
+    "src/exchange/terms.rs",
     "src/config/settings.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",

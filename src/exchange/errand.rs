@@ -13,6 +13,7 @@ use super::intake::Taken;
 use super::outcome::Visits;
 use super::replay::{self, Delivery, Past};
 use super::spool::{self, SpoolReader};
+use super::terms::Terms;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::{Count, Span, Tally};
@@ -41,6 +42,7 @@ pub async fn send(
     tally: &Arc<Tally>,
     page: &Page,
     taken: Taken,
+    terms: Terms,
     request: String,
 ) -> Answer {
     let (reply, answer) = oneshot::channel();
@@ -49,6 +51,7 @@ pub async fn send(
         tally: tally.clone(),
         page: page.clone(),
         taken,
+        terms,
         request,
         wait: Wait::begin(),
         replays: 0,
@@ -68,6 +71,7 @@ struct Errand {
     tally: Arc<Tally>,
     page: Page,
     taken: Taken,
+    terms: Terms,
     request: String,
     wait: Wait,
     replays: u32,
@@ -112,7 +116,6 @@ impl Errand {
         slot: crate::origin::OriginSlot,
         wait: Duration,
     ) -> Result<(), Missed> {
-        let settings = &self.shared.settings;
         let (writer, reader) = spool::tee(&self.shared.store, Phase::Answer);
         let visit = self.page.enter(self.request.clone());
         let begun = deadline::now();
@@ -128,8 +131,7 @@ impl Errand {
                 });
             }
         };
-        let deadlines = &settings.origin.deadlines;
-        let done = forward::visit(&self.taken, &slot, &visit, deadlines, &writer, commit).await;
+        let done = forward::visit(&self.taken, &slot, &visit, &self.terms, &writer, commit).await;
         self.tally.time(Span::Origin, deadline::now() - begun);
         self.tally.add(Count::BytesFromOrigin, writer.len());
         if let Err(missed) = &done {

@@ -17,8 +17,8 @@ use super::answer::{self, AnswerHead};
 use super::intake::Taken;
 use super::replay::Delivery;
 use super::spool::{SpoolWriter, WholeReader};
-use crate::config::settings::OriginDeadlines;
-use crate::ground::deadline::Deadline;
+use super::terms::{Terms, Times};
+use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::origin::{OriginSlot, Pulse, Visit, dial};
 
@@ -47,7 +47,7 @@ pub async fn visit(
     taken: &Taken,
     slot: &OriginSlot,
     visit: &Visit,
-    deadlines: &OriginDeadlines,
+    terms: &Terms,
     spool: &SpoolWriter,
     commit: impl FnOnce(AnswerHead),
 ) -> Result<(), Missed> {
@@ -58,7 +58,7 @@ pub async fn visit(
             taken,
             slot,
             visit,
-            deadlines,
+            terms,
             spool,
             delivery: &mut delivery,
         };
@@ -84,17 +84,17 @@ struct Walk<'a> {
     taken: &'a Taken,
     slot: &'a OriginSlot,
     visit: &'a Visit,
-    deadlines: &'a OriginDeadlines,
+    terms: &'a Terms,
     spool: &'a SpoolWriter,
     delivery: &'a mut Delivery,
 }
 
 impl Walk<'_> {
     async fn go(self, commit: impl FnOnce(AnswerHead)) -> Result<(), Failure> {
-        let total = Deadline::within(self.deadlines.total);
+        let total = self.terms.usual.total.deadline();
         let stream = self.dial(total).await?;
         self.visit.connected(stream.local());
-        let first_byte = Deadline::within(self.deadlines.first_byte).min(total);
+        let first_byte = self.terms.first_byte.deadline().min(total);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BUFFER)
             .handshake(stream.into_io())
@@ -106,7 +106,7 @@ impl Walk<'_> {
             let answer = first_byte
                 .bound(sender.send_request(request))
                 .await
-                .map_err(|_| self.late(Phase::FirstByte, total))?
+                .map_err(|_| self.late(total))?
                 .map_err(|error| broken(Phase::FirstByte, &error))?;
             self.visit.pulse().life(0);
             let (parts, body) = answer.into_parts();
@@ -116,14 +116,21 @@ impl Walk<'_> {
                 commit,
                 delivery: self.delivery,
             };
-            take_body(body, shown, self.spool, self.visit, self.deadlines, total).await
+            take_body(
+                body,
+                shown,
+                self.spool,
+                self.visit,
+                &self.terms.usual,
+                total,
+            )
+            .await
         };
         beside(connection, take).await
     }
 
     async fn dial(&self, total: Deadline) -> Result<dial::OriginStream, Failure> {
-        let limit = self.deadlines.connect;
-        let deadline = Deadline::within(limit).min(total);
+        let deadline = self.terms.connect.deadline().min(total);
         match deadline
             .bound(dial::open(&self.slot.generation().address))
             .await
@@ -138,18 +145,16 @@ impl Walk<'_> {
                     _ => Cause::Broken(error.to_string()),
                 },
             )),
-            Err(_) => Err(Failure::origin(
-                Phase::Connect,
-                Cause::TimedOut {
-                    limit,
-                    key: "origin.deadlines.connect",
-                },
-            )),
+            Err(_) => Err(Failure::origin(Phase::Connect, self.terms.connect.missed())),
         }
     }
 
-    fn late(&self, phase: Phase, total: Deadline) -> Failure {
-        late(self.deadlines, phase, total)
+    fn late(&self, total: Deadline) -> Failure {
+        let missed = match total.is_past(deadline::now()) {
+            true => self.terms.usual.total,
+            false => self.terms.first_byte,
+        };
+        Failure::origin(Phase::FirstByte, missed.missed())
     }
 }
 
@@ -166,7 +171,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
     shown: Shown<'_, C>,
     spool: &SpoolWriter,
     visit: &Visit,
-    deadlines: &OriginDeadlines,
+    times: &Times,
     total: Deadline,
 ) -> Result<(), Failure> {
     let commit_by = Deadline::within(COMMIT_AFTER);
@@ -177,7 +182,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
             (shown.commit)(shown.head);
         }
     };
-    let mut idle = Deadline::within(deadlines.idle).min(total);
+    let mut idle = times.idle.deadline().min(total);
     loop {
         let by = match shown {
             Some(_) => commit_by.min(idle),
@@ -185,7 +190,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
         };
         let Ok(frame) = by.bound(body.frame()).await else {
             if by == idle {
-                return Err(late(deadlines, Phase::Answer, total));
+                return Err(late(times, total));
             }
             show(&mut shown);
             continue;
@@ -195,7 +200,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
             true => Failure::origin(Phase::Answer, Cause::Truncated),
             false => broken(Phase::Answer, &error),
         })?;
-        idle = Deadline::within(deadlines.idle).min(total);
+        idle = times.idle.deadline().min(total);
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -210,15 +215,12 @@ async fn take_body<C: FnOnce(AnswerHead)>(
     Ok(())
 }
 
-fn late(deadlines: &OriginDeadlines, phase: Phase, total: Deadline) -> Failure {
-    let (limit, key) = match phase {
-        _ if total.is_past(crate::ground::deadline::now()) => {
-            (deadlines.total, "origin.deadlines.total")
-        }
-        Phase::FirstByte => (deadlines.first_byte, "origin.deadlines.first_byte"),
-        _ => (deadlines.idle, "origin.deadlines.idle"),
+fn late(times: &Times, total: Deadline) -> Failure {
+    let missed = match total.is_past(deadline::now()) {
+        true => times.total,
+        false => times.idle,
     };
-    Failure::origin(phase, Cause::TimedOut { limit, key })
+    Failure::origin(Phase::Answer, missed.missed())
 }
 
 fn broken(phase: Phase, error: &hyper::Error) -> Failure {

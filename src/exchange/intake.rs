@@ -8,7 +8,8 @@ use http_body_util::BodyExt;
 
 use super::head::OriginHead;
 use super::spool::{self, SpoolWriter, Store, Whole};
-use crate::config::settings::{EdgeDeadlines, EdgeLimits, Pace};
+use super::terms::Limit;
+use crate::config::settings::{EdgeDeadlines, Pace};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 
@@ -29,7 +30,7 @@ pub struct Bounds<'a> {
     /// How long the client may take.
     pub deadlines: &'a EdgeDeadlines,
     /// How much it may send.
-    pub limits: &'a EdgeLimits,
+    pub size: Limit<u64>,
     /// Where it rests.
     pub store: &'a Store,
 }
@@ -45,8 +46,8 @@ where
 {
     let hint = body.size_hint();
     let has_body = !body.is_end_stream();
-    if hint.lower() > bounds.limits.body {
-        return Err(too_large(bounds.limits));
+    if hint.lower() > bounds.size.is {
+        return Err(too_large(bounds.size));
     }
     // Nobody reads it before it is whole; the reader is kept so that nothing is forgotten.
     let (writer, _reader) = spool::tee(bounds.store, Phase::Body);
@@ -81,8 +82,8 @@ where
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if spool.len() + data.len() as u64 > bounds.limits.body {
-            return Err(too_large(bounds.limits));
+        if spool.len() + data.len() as u64 > bounds.size.is {
+            return Err(too_large(bounds.size));
         }
         pacer.moved(data.len());
         spool.push(data).await?;
@@ -139,8 +140,8 @@ impl Pacer {
     }
 }
 
-fn too_large(limits: &EdgeLimits) -> Failure {
-    let (limit, key) = (limits.body, "edge.limits.body");
+fn too_large(size: Limit<u64>) -> Failure {
+    let (limit, key) = (size.is, size.key);
     Failure::client(Phase::Body, Cause::TooLarge { limit, key })
 }
 
@@ -150,8 +151,14 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::config::settings::EdgeLimits;
     use crate::exchange::head;
     use crate::ground::addr::ClientAddr;
+
+    const SIZE: Limit<u64> = Limit {
+        is: 16 << 20,
+        key: "edge.limits.body",
+    };
 
     type Frame = Result<http_body::Frame<Bytes>, std::io::Error>;
 
@@ -184,10 +191,10 @@ mod tests {
         });
         let stream = frames(receiver);
         let begun = deadline::now();
-        let (deadlines, limits) = (EdgeDeadlines::default(), EdgeLimits::default());
+        let deadlines = EdgeDeadlines::default();
         let bounds = Bounds {
             deadlines: &deadlines,
-            limits: &limits,
+            size: SIZE,
             store: &in_memory(),
         };
         let failure = take(head(), stream, bounds).await.unwrap_err();
@@ -241,10 +248,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_taken_whole() {
-        let (deadlines, limits) = (EdgeDeadlines::default(), EdgeLimits::default());
+        let deadlines = EdgeDeadlines::default();
         let bounds = Bounds {
             deadlines: &deadlines,
-            limits: &limits,
+            size: SIZE,
             store: &in_memory(),
         };
         let body = http_body_util::Full::new(Bytes::from_static(b"abc"));

@@ -14,6 +14,7 @@ mod outcome;
 mod replay;
 mod rescue;
 mod spool;
+mod terms;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::ground::failure::{Failure, Party};
 use crate::ground::ledger::{Ledger, Tally};
 use crate::origin::{Gate, Origin, Page};
 use outcome::Outcome;
+use terms::Terms;
 
 /// What all edge threads share for their exchanges.
 #[derive(Debug, Clone)]
@@ -98,7 +100,9 @@ impl Exchanges {
         let told = told(&parts.method, parts.uri.path());
         let is_logged = self.shared.settings.log.access;
         let mut outcome = Outcome::begin(self.tally.clone(), is_logged, client, told);
-        let limits = &self.shared.settings.edge.limits;
+        let settings = &self.shared.settings;
+        let limits = &settings.edge.limits;
+        let terms = Terms::of(settings, parts.uri.path());
         let default_host = self.shared.origin.view().address.authority();
         let rebuilt = head::rebuild(&parts, client, limits, &default_host);
         let head = match rebuilt {
@@ -106,8 +110,8 @@ impl Exchanges {
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
         let bounds = intake::Bounds {
-            deadlines: &self.shared.settings.edge.deadlines,
-            limits,
+            deadlines: &settings.edge.deadlines,
+            size: terms.body,
             store: &self.shared.store,
         };
         let taken = match intake::take(head, body, bounds).await {
@@ -116,7 +120,7 @@ impl Exchanges {
         };
         outcome.taken(taken.body.len());
         let request = outcome.request().to_owned();
-        let errand = errand::send(&self.shared, &self.tally, &self.page, taken, request);
+        let errand = errand::send(&self.shared, &self.tally, &self.page, taken, terms, request);
         let answer = errand.await;
         outcome.visited(answer.visits, answer.wait, answer.origin);
         match answer.result {

@@ -44,7 +44,7 @@ pub fn status(failure: &Failure) -> StatusCode {
         }
         (Party::Client, Cause::TooLarge { key, .. }) => match *key {
             "edge.limits.uri" => StatusCode::URI_TOO_LONG,
-            "edge.limits.body" => StatusCode::PAYLOAD_TOO_LARGE,
+            "edge.limits.body" | "route.body" => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         },
         (Party::Client, Cause::Unsupported(what)) => match what.contains("expectation") {
@@ -167,6 +167,7 @@ mod tests {
             (client(Phase::Head, large("edge.limits.uri")), 414),
             (client(Phase::Head, large("edge.limits.headers")), 431),
             (client(Phase::Body, large("edge.limits.body")), 413),
+            (client(Phase::Body, large("route.body")), 413),
             (client(Phase::Body, timed_out()), 408),
             (edge(Phase::Body, full()), 503),
             (edge(Phase::Queue, full()), 503),

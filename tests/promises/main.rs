@@ -8,6 +8,7 @@ mod command_line;
 mod control;
 mod house;
 mod lives;
+mod routes;
 mod service;
 mod spool;
 mod traffic;

@@ -74,6 +74,7 @@ impl Default for Origin {
         Self {
             address: OriginAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             concurrency: None,
+            streams: None,
             queue: 256,
             process: Process::Bundled,
             deadlines: OriginDeadlines::default(),
