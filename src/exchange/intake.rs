@@ -9,19 +9,31 @@ use http_body_util::BodyExt;
 use super::head::OriginHead;
 use super::spool::{self, SpoolWriter, Store, Whole};
 use super::terms::Limit;
+use super::upload::Live;
 use crate::config::settings::{EdgeDeadlines, Pace};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 
-/// A request wholly in our hands: the only thing that may be forwarded.
-#[derive(Debug, Clone)]
+/// A request wholly in our hands, or declared a stream: the only thing that may be forwarded.
+#[derive(Debug)]
 pub struct Taken {
     /// Its head, rebuilt.
     pub head: OriginHead,
-    /// Its body, whole.
-    pub body: Whole,
+    /// Its body.
+    pub body: Load,
     /// Whether it came with a body at all, an empty one included.
     pub has_body: bool,
+    /// Whether its client takes trailers, and the origin is to be told so.
+    pub trailers: bool,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub enum Load {
+    /// All of it.
+    Whole(Whole),
+    /// Still with the client; only a route declared a stream has that.
+    Live(Live),
 }
 
 /// What bounds the intake of a body.
@@ -57,9 +69,28 @@ where
     let has_body = has_body || hint.exact().is_some_and(|length| length > 0);
     Ok(Taken {
         head,
-        body: writer.into_whole().await?,
+        body: Load::Whole(writer.into_whole().await?),
         has_body,
+        trailers: false,
     })
+}
+
+impl Load {
+    /// Its length, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Whole(whole) => Some(whole.len()),
+            Self::Live(live) => live.length,
+        }
+    }
+
+    /// Whether it can be sent, once more or at all.
+    pub fn is_at_hand(&self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Live(live) => !live.is_spent(),
+        }
+    }
 }
 
 async fn receive<B>(body: B, spool: &SpoolWriter, bounds: Bounds<'_>) -> Result<(), Failure>
@@ -257,7 +288,10 @@ mod tests {
         let body = http_body_util::Full::new(Bytes::from_static(b"abc"));
         let taken = take(head(), body, bounds).await.unwrap();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let first = taken.body.reader().poll_next(&mut cx);
+        let Load::Whole(whole) = &taken.body else {
+            panic!("it was taken")
+        };
+        let first = whole.reader().poll_next(&mut cx);
         assert_eq!(
             first,
             std::task::Poll::Ready(Some(Ok(Bytes::from_static(b"abc"))))
@@ -265,6 +299,6 @@ mod tests {
         assert!(taken.has_body);
         let none = http_body_util::Empty::<Bytes>::new();
         let taken = take(head(), none, bounds).await.unwrap();
-        assert!(taken.body.len() == 0 && !taken.has_body);
+        assert!(taken.body.length() == Some(0) && !taken.has_body);
     }
 }

@@ -10,11 +10,16 @@ mod forward;
 mod head;
 mod hold;
 mod intake;
+mod live;
 mod outcome;
 mod replay;
 mod rescue;
+mod sending;
 mod spool;
+mod streams;
 mod terms;
+mod upload;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +38,12 @@ use crate::ground::deadline;
 use crate::ground::failure::{Failure, Party};
 use crate::ground::ledger::{Ledger, Tally};
 use crate::origin::{Gate, Origin, Page};
+use head::OriginHead;
+use intake::{Load, Taken};
 use outcome::Outcome;
+use streams::Streams;
 use terms::Terms;
+use upload::{Live, UploadBounds};
 
 /// What all edge threads share for their exchanges.
 #[derive(Debug, Clone)]
@@ -43,6 +52,7 @@ pub struct Shared {
     origin: Origin,
     waiting: Waiting,
     store: Store,
+    streams: Streams,
 }
 
 /// Serves the requests of one edge thread.
@@ -59,6 +69,7 @@ impl Shared {
         Self {
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
+            streams: Streams::new(settings.origin.streams),
             settings,
             origin,
         }
@@ -93,7 +104,7 @@ impl Exchanges {
     /// Serves one request: always with a response, ours where the origin has none to give.
     pub async fn serve<B>(&self, request: Request<B>, client: ClientAddr) -> Response<AnswerBody>
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
     {
         let (parts, body) = request.into_parts();
@@ -109,16 +120,15 @@ impl Exchanges {
             Ok(head) => head,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        let bounds = intake::Bounds {
-            deadlines: &settings.edge.deadlines,
-            size: terms.body,
-            store: &self.shared.store,
-        };
-        let taken = match intake::take(head, body, bounds).await {
+        let taken = match self.take(head, body, &terms).await {
             Ok(taken) => taken,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        outcome.taken(taken.body.len());
+        if let Load::Whole(body) = &taken.body {
+            outcome.taken(body.len());
+        }
+        let trailers = terms.stream && takes_trailers(&parts.headers);
+        let taken = Taken { trailers, ..taken };
         let request = outcome.request().to_owned();
         let errand = errand::send(&self.shared, &self.tally, &self.page, taken, terms, request);
         let answer = errand.await;
@@ -126,13 +136,40 @@ impl Exchanges {
         match answer.result {
             Ok((head, reader)) => {
                 outcome.answers(head.status);
-                let mut response = Response::new(AnswerBody::spooled(&head, reader, outcome));
+                let mut response = Response::new(AnswerBody::of(&head, reader, outcome));
                 *response.status_mut() = head.status;
                 *response.headers_mut() = head.headers;
                 response
             }
             Err(failure) => self.rescue(failure, &parts.headers, outcome),
         }
+    }
+
+    /// The whole request, or one whose body goes on as it comes where the route says so.
+    async fn take<B>(&self, head: OriginHead, body: B, terms: &Terms) -> Result<Taken, Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        if !terms.stream || body.is_end_stream() {
+            let bounds = intake::Bounds {
+                deadlines: &self.shared.settings.edge.deadlines,
+                size: terms.body,
+                store: &self.shared.store,
+            };
+            return intake::take(head, body, bounds).await;
+        }
+        let bounds = UploadBounds {
+            size: terms.body,
+            stall: terms.upload_stall,
+            quiet: terms.lasting.idle,
+        };
+        Ok(Taken {
+            head,
+            body: Load::Live(Live::new(body, bounds)?),
+            has_body: true,
+            trailers: false,
+        })
     }
 
     fn rescue(
@@ -163,6 +200,14 @@ impl Exchanges {
             Gate::Shut(shut) => shut.expected.saturating_duration_since(deadline::now()),
         }
     }
+}
+
+/// Whether a client says that it takes trailers.
+fn takes_trailers(request: &HeaderMap) -> bool {
+    let said = request.get_all(http::header::TE).iter();
+    said.filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// The method and the target up to its query, cut to a decent length: queries may hold secrets.

@@ -37,6 +37,10 @@ pub struct Terms {
     pub usual: Times,
     /// Of a stream or a tunnel.
     pub lasting: Times,
+    /// How long a client may take nothing of a stream.
+    pub stall: Limit<Duration>,
+    /// How long it may send nothing of a streamed body.
+    pub upload_stall: Limit<Duration>,
     /// Whether it is declared a stream.
     pub stream: bool,
     /// Whether it may become a tunnel.
@@ -87,8 +91,26 @@ impl Terms {
                 idle: or(route.idle, "route.idle", QUIET, "route.idle"),
                 total: total(Duration::MAX, "route.total"),
             },
+            stall: Limit {
+                is: settings.edge.deadlines.response_stall,
+                key: "edge.deadlines.response_stall",
+            },
+            upload_stall: Limit {
+                is: settings.edge.deadlines.body_stall,
+                key: "edge.deadlines.body_stall",
+            },
             stream: route.stream,
             upgrade: route.upgrade,
+        }
+    }
+}
+
+impl Terms {
+    /// How long a visit may take, as far as is known before it is answered.
+    pub fn times(&self) -> &Times {
+        match self.stream {
+            true => &self.lasting,
+            false => &self.usual,
         }
     }
 }

@@ -41,6 +41,12 @@ pub enum Count {
     Answered(Class),
     /// Answers that we made ourselves instead of the origin.
     AnsweredByEdge,
+    /// Streams and tunnels begun.
+    StreamsBegun,
+    /// Streams and tunnels that are over.
+    StreamsEnded,
+    /// Nanoseconds for which a client's pace kept the origin waiting: on streams and tunnels only.
+    OriginStalledByClient,
     /// Requests that got no good answer because of the origin, by reason.
     Lost(Loss),
 }
@@ -96,7 +102,7 @@ pub const BOUNDS: [f64; 15] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 13;
+const PLAIN: usize = 16;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -217,6 +223,9 @@ impl Count {
             Self::BytesToClients => 10,
             Self::BytesFromOrigin => 11,
             Self::AnsweredByEdge => 12,
+            Self::StreamsBegun => 13,
+            Self::StreamsEnded => 14,
+            Self::OriginStalledByClient => 15,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -317,6 +326,9 @@ mod tests {
             Count::BytesToClients,
             Count::BytesFromOrigin,
             Count::AnsweredByEdge,
+            Count::StreamsBegun,
+            Count::StreamsEnded,
+            Count::OriginStalledByClient,
         ];
         all.extend(Phase::ALL.map(Count::ClientTimeout));
         all.extend(Phase::ALL.map(Count::OriginTimeout));

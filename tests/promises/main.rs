@@ -11,4 +11,5 @@ mod lives;
 mod routes;
 mod service;
 mod spool;
+mod streams;
 mod traffic;
