@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -38,6 +38,7 @@ const PURE: [&str; 14] = [
     "src/edge/flood.rs",
     "src/edge/frames.rs",
     "src/edge/peer.rs",
+    "src/exchange/terms.rs",
     "src/config/settings.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",

@@ -135,11 +135,12 @@ impl<'t> Reading<'t> {
         let mut faults = self.faults.into_inner();
         let keys = self.keys.into_inner();
         for (index, stray) in self.strays.into_inner() {
-            let homes: Vec<_> = keys
+            let mut homes: Vec<_> = keys
                 .iter()
                 .filter(|(_, key)| *key == stray)
                 .map(|(section, _)| format!("[{section}]"))
                 .collect();
+            homes.dedup();
             if !homes.is_empty() {
                 let remedy = &mut faults[index].remedy;
                 *remedy = format!("there is one in {}; {remedy}", homes.join(" and in "));
@@ -189,6 +190,39 @@ impl<'r, 'v, 't> Section<'r, 'v, 't> {
             known: Vec::new(),
             has_faults: false,
         }
+    }
+
+    /// Every table of a list of tables, like `[[route]]`; `name` is its whole name.
+    pub fn sections(&mut self, name: &'static str) -> Vec<Section<'r, 'v, 't>> {
+        let told = format!("[[{name}]]");
+        self.known.push(Known { key: name, told });
+        let Some(value) = self.table.and_then(|table| table.get(name)) else {
+            return Vec::new();
+        };
+        let refuse = |value: &Spanned<DeValue<'_>>| {
+            let remedy = format!("write [[{name}]] on a line of its own, its keys below it");
+            let wrong = Wrong::kind(value.get_ref(), "a list of sections", remedy);
+            self.reading.note(value.span(), name, wrong);
+        };
+        let Some(many) = value.get_ref().as_array() else {
+            refuse(value);
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for one in many.iter() {
+            match one.get_ref() {
+                DeValue::Table(table) => sections.push(Section {
+                    reading: self.reading,
+                    name,
+                    table: Some(table),
+                    place: one.span(),
+                    known: Vec::new(),
+                    has_faults: false,
+                }),
+                _ => refuse(one),
+            }
+        }
+        sections
     }
 
     /// The value of `key` as `judge` understands it, or nothing where it is absent or wrong.

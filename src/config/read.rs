@@ -2,6 +2,7 @@
 
 mod edge;
 mod origin;
+mod route;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         edge: edge::edge(root.section("edge")),
         spool: spool(root.section("spool")),
         origin: origin::origin(root.section("origin")),
+        routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),
         restart: restart(root.section("restart")),
         hold: hold(root.section("hold")),

@@ -1,11 +1,14 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
 mod defaults;
+mod route;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use route::{Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 
@@ -18,6 +21,8 @@ pub struct Settings {
     pub spool: Spool,
     /// `[origin]`
     pub origin: Origin,
+    /// `[[route]]`, in the order of the file.
+    pub routes: Vec<Route>,
     /// `[hang]`
     pub hang: Hang,
     /// `[restart]`
@@ -162,6 +167,8 @@ pub struct Origin {
     pub address: OriginAddr,
     /// How many requests it works on at once; `None` is measured.
     pub concurrency: Option<usize>,
+    /// Streams and tunnels that may be open at once; `None` is half of the slots, and none of a single one.
+    pub streams: Option<usize>,
     /// Requests that may wait for a slot.
     pub queue: usize,
     /// What it needs to be told, and what is mended in its answers.

@@ -8,9 +8,11 @@ use http::header::{CONTENT_LENGTH, HeaderMap, VIA};
 use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
+use super::errand::Reader;
 use super::head::{is_hop_by_hop, nominated, via};
 use super::outcome::Outcome;
 use super::spool::SpoolReader;
+use super::window::WindowReader;
 use crate::ground::failure::{Cause, Failure, Phase};
 
 /// The head of the origin's answer, judged and rebuilt.
@@ -38,6 +40,11 @@ enum Source {
     /// Read behind the origin; so many bytes are still to come, where that is known.
     Spool {
         reader: SpoolReader,
+        left: Option<u64>,
+    },
+    /// Read with the origin, frame by frame; likewise.
+    Window {
+        reader: WindowReader,
         left: Option<u64>,
     },
     /// Made by us.
@@ -94,12 +101,18 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
 }
 
 impl AnswerBody {
-    /// The body behind a head, read from the spool.
-    pub fn spooled(head: &AnswerHead, reader: SpoolReader, outcome: Outcome) -> Self {
-        let left = head.length.or_else(|| reader.whole_len());
-        let source = match head.has_body && left != Some(0) {
-            true => Source::Spool { reader, left },
-            false => Source::Nothing,
+    /// The body behind a head, from the spool or the window.
+    pub fn of(head: &AnswerHead, reader: Reader, outcome: Outcome) -> Self {
+        let source = match reader {
+            _ if !head.has_body || head.length == Some(0) => Source::Nothing,
+            Reader::Spool(reader) => match head.length.or_else(|| reader.whole_len()) {
+                Some(0) => Source::Nothing,
+                left => Source::Spool { reader, left },
+            },
+            Reader::Window(reader) => Source::Window {
+                reader,
+                left: head.length,
+            },
         };
         Self::from(source, outcome)
     }
@@ -136,6 +149,24 @@ impl Body for AnswerBody {
                 Some(bytes) => bytes,
                 None => return Poll::Ready(None),
             },
+            Source::Window { reader, left } => {
+                let next = std::task::ready!(reader.poll_next(cx));
+                match &next {
+                    None => outcome.delivered(),
+                    Some(Err(failure)) => outcome.cut_off(failure.clone()),
+                    Some(Ok(frame)) => {
+                        let given = frame.data_ref().map_or(0, Bytes::len);
+                        outcome.gave(given);
+                        if let Some(left) = left {
+                            *left = left.saturating_sub(given as u64);
+                        }
+                        if *left == Some(0) || frame.is_trailers() {
+                            outcome.delivered();
+                        }
+                    }
+                }
+                return Poll::Ready(next);
+            }
             Source::Spool { reader, left } => match std::task::ready!(reader.poll_next(cx)) {
                 None => {
                     outcome.delivered();
@@ -168,10 +199,9 @@ impl Body for AnswerBody {
         match &self.source {
             Source::Nothing | Source::Own(None) => SizeHint::with_exact(0),
             Source::Own(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Spool {
-                left: Some(left), ..
-            } => SizeHint::with_exact(*left),
-            Source::Spool { left: None, .. } => SizeHint::default(),
+            Source::Spool { left, .. } | Source::Window { left, .. } => {
+                left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
         }
     }
 }
@@ -182,6 +212,7 @@ impl AnswerBody {
             Source::Nothing | Source::Own(None) => true,
             Source::Own(Some(_)) => false,
             Source::Spool { reader, left } => *left == Some(0) || reader.is_done(),
+            Source::Window { left, .. } => *left == Some(0),
         }
     }
 }

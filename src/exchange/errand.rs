@@ -7,28 +7,40 @@ use tokio::sync::{oneshot, watch};
 
 use super::Shared;
 use super::answer::AnswerHead;
-use super::forward::{self, Missed};
+use super::forward::{self, Missed, Way};
 use super::hold::Wait;
 use super::intake::Taken;
 use super::outcome::Visits;
 use super::replay::{self, Delivery, Past};
 use super::spool::{self, SpoolReader};
+use super::streams::Place;
+use super::terms::Terms;
+use super::window::WindowReader;
 use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Count, Span, Tally};
-use crate::origin::{Gate, Page, Reading};
+use crate::origin::{Gate, Generation, OriginSlot, Page, Reading};
 
 /// What came of an errand, as far as the client is concerned.
 #[derive(Debug)]
 pub struct Answer {
     /// The head and the body behind it, or why there is none.
-    pub result: Result<(AnswerHead, SpoolReader), Failure>,
+    pub result: Result<(AnswerHead, Reader), Failure>,
     /// What it went through.
     pub visits: Visits,
     /// How long it waited for leave.
     pub wait: Option<Duration>,
     /// From the leave to the head of the answer.
     pub origin: Option<Duration>,
+}
+
+/// Where the body of an answer is read.
+#[derive(Debug)]
+pub enum Reader {
+    /// Behind the origin, at the client's pace.
+    Spool(SpoolReader),
+    /// With the origin.
+    Window(WindowReader),
 }
 
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
@@ -44,6 +56,7 @@ pub async fn send(
     tally: &Arc<Tally>,
     page: &Page,
     taken: Taken,
+    terms: Terms,
     request: String,
 ) -> Answer {
     let (reply, answer) = oneshot::channel();
@@ -52,7 +65,9 @@ pub async fn send(
         tally: tally.clone(),
         page: page.clone(),
         taken,
+        terms,
         request,
+        place: None,
         wait: Wait::begin(),
         replays: 0,
         reply: Some(reply),
@@ -71,7 +86,10 @@ struct Errand {
     tally: Arc<Tally>,
     page: Page,
     taken: Taken,
+    terms: Terms,
     request: String,
+    /// Taken when it is declared a stream.
+    place: Option<Place>,
     wait: Wait,
     replays: u32,
     /// Taken when the client is answered.
@@ -83,6 +101,12 @@ impl Errand {
         let mut gate = self.shared.origin.gate();
         let begun = deadline::now();
         loop {
+            let open = gate.borrow().clone();
+            if let Gate::Open(generation) = open
+                && let Err(failure) = self.join_streams(&generation)
+            {
+                return self.fail(failure);
+            }
             let waiting = self.shared.waiting.clone();
             let client_left = async {
                 match &mut self.reply {
@@ -98,6 +122,9 @@ impl Errand {
                 Ok(slot) => slot,
                 Err(failure) => return self.fail(failure),
             };
+            if let Err(failure) = self.join_streams(slot.generation()) {
+                return self.fail(failure);
+            }
             let wait = deadline::now() - begun;
             self.tally.time(Span::Wait, wait);
             match self.visit(slot, wait).await {
@@ -110,18 +137,25 @@ impl Errand {
         }
     }
 
-    async fn visit(
-        &mut self,
-        slot: crate::origin::OriginSlot,
-        wait: Duration,
-    ) -> Result<(), Missed> {
-        let settings = &self.shared.settings;
+    /// Takes a place among the streams, if this is to be one and has none yet.
+    fn join_streams(&mut self, generation: &Generation) -> Result<(), Failure> {
+        if self.terms.stream && self.place.is_none() {
+            let place = self.shared.streams.enter(generation, &self.tally)?;
+            self.place = Some(place);
+        }
+        Ok(())
+    }
+
+    async fn visit(&mut self, slot: OriginSlot, wait: Duration) -> Result<(), Missed> {
         let (writer, reader) = spool::tee(&self.shared.store, Phase::Answer);
         let visit = self.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();
         let reply = &mut self.reply;
-        let commit = |head: AnswerHead| {
+        let mut is_stream = false;
+        let commit = |head: AnswerHead, window: Option<WindowReader>| {
+            is_stream = window.is_some();
+            let reader = window.map_or(Reader::Spool(reader), Reader::Window);
             if let Some(reply) = reply.take() {
                 let _ = reply.send(Answer {
                     result: Ok((head, reader)),
@@ -131,13 +165,24 @@ impl Errand {
                 });
             }
         };
-        let origin = &settings.origin;
-        let done = forward::visit(&self.taken, &slot, &visit, origin, &writer, commit).await;
-        self.tally.time(Span::Origin, deadline::now() - begun);
-        self.tally.add(Count::BytesFromOrigin, writer.len());
+        let way = Way {
+            slot: &slot,
+            visit: &visit,
+            terms: &self.terms,
+            manners: self.shared.settings.origin.manners,
+            spool: &writer,
+            streams: &self.shared.streams,
+            tally: &self.tally,
+        };
+        let done = forward::visit(&self.taken, way, commit).await;
+        if !is_stream {
+            self.tally.time(Span::Origin, deadline::now() - begun);
+        }
+        self.tally
+            .add(Count::BytesFromOrigin, visit.pulse().received());
         if let Err(missed) = &done {
             writer.end(Err(missed.failure.clone()));
-            if missed.delivery == Delivery::Answered {
+            if missed.delivery == Delivery::Answered && missed.failure.party != Party::Client {
                 tracing::warn!(request = self.request, why = %missed.failure, "an answer was cut off");
             }
             if missed.failure.cause == Cause::Refused {
@@ -168,7 +213,10 @@ impl Errand {
             .waiting
             .deadline(&self.wait)
             .is_past(deadline::now());
-        !is_final && !late && replay::may_replay(&self.taken.head.method, past)
+        !is_final
+            && !late
+            && self.taken.body.is_at_hand()
+            && replay::may_replay(&self.taken.head.method, past)
     }
 
     async fn go_again(&mut self, missed: &Missed, gate: &mut watch::Receiver<Gate>) {

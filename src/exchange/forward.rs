@@ -2,27 +2,32 @@
 //! origin's deadlines. The client's pace plays no part in it.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Method;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
-use http_body::{Body, Frame, SizeHint};
+use http::header::TRAILER;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 
 use super::answer::{self, AnswerHead};
 use super::intake::Taken;
+use super::live::{self, Manner};
 use super::manners;
 use super::replay::Delivery;
-use super::spool::{SpoolWriter, WholeReader};
-use crate::config::settings::{self, Manners, OriginDeadlines};
-use crate::ground::deadline::Deadline;
+use super::sending;
+use super::spool::SpoolWriter;
+use super::streams::{Place, Streams};
+use super::terms::{Terms, Times};
+use super::upload::Uplink;
+use super::window::{WindowReader, WindowWriter, window};
+use crate::config::settings::Manners;
+use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
-use crate::origin::{Ending, OriginSlot, Pulse, Visit, dial};
+use crate::ground::ledger::Tally;
+use crate::origin::{Ending, OriginSlot, Visit, dial};
 
 /// A visit that brought no whole answer.
 #[derive(Debug)]
@@ -40,114 +45,166 @@ const COMMIT_AFTER: Duration = Duration::from_millis(50);
 /// Or as soon as this much of its body has come. Until then a failure can still be mended unseen.
 const COMMIT_BYTES: u64 = 64 << 10;
 
+/// What a visit needs beside its request.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    /// Leave to visit.
+    pub slot: &'a OriginSlot,
+    /// Its entry in the roster.
+    pub visit: &'a Visit,
+    /// Its limits.
+    pub terms: &'a Terms,
+    /// How the origin wants to be spoken to.
+    pub manners: Manners,
+    /// Where the answer goes, unless it is a stream.
+    pub spool: &'a SpoolWriter,
+    /// How many streams there are.
+    pub streams: &'a Streams,
+    /// The numbers of this thread.
+    pub tally: &'a Arc<Tally>,
+}
+
 /// Visits the origin with `taken`. `commit` is called once, when the answer may be shown to the client;
-/// the body goes into `spool` before and after. Ends when the answer is whole, or lost.
+/// the body goes into the spool before and after, or through the window that `commit` is given.
+/// Ends when the answer is whole, or lost.
 ///
 /// # Errors
 /// [`Missed`], with [`Delivery::Answered`] when `commit` had been called.
 pub async fn visit(
     taken: &Taken,
-    slot: &OriginSlot,
-    visit: &Visit,
-    origin: &settings::Origin,
-    spool: &SpoolWriter,
-    commit: impl FnOnce(AnswerHead),
+    way: Way<'_>,
+    commit: impl FnOnce(AnswerHead, Option<WindowReader>),
 ) -> Result<(), Missed> {
-    let generation = slot.generation();
+    let generation = way.slot.generation();
+    let mut stream = None;
     let mut delivery = Delivery::NeverSent;
     let result = {
         let walk = Walk {
             taken,
-            slot,
-            visit,
-            deadlines: &origin.deadlines,
-            manners: origin.manners,
-            spool,
+            way,
             delivery: &mut delivery,
+            stream: &mut stream,
         };
         let mut walk = pin!(walk.go(commit));
         tokio::select! {
             biased;
             result = &mut walk => match (result, generation.ending()) {
                 // The connection may break before its ending is heard of; the ending says more.
-                (Err(_), Some(ending)) => Err(ended(&ending, visit)),
+                (Err(_), Some(ending)) => Err(ended(&ending, way.visit)),
                 (result, _) => result.map_err(|failure| (failure, false)),
             },
-            ending = generation.ended() => Err(ended(&ending, visit)),
+            ending = generation.ended() => Err(ended(&ending, way.visit)),
         }
     };
-    result.map_err(|(failure, is_suspect)| Missed {
-        failure,
-        delivery,
-        is_suspect,
+    result.map_err(|(failure, is_suspect)| {
+        if let Some(stream) = stream {
+            stream.end(Err(failure.clone()));
+        }
+        Missed {
+            failure,
+            delivery,
+            is_suspect,
+        }
     })
 }
 
 /// The failure of a visit whose generation ended, and whether the visit is suspected of it.
 fn ended(ending: &Ending, visit: &Visit) -> (Failure, bool) {
     let is_suspect = ending.suspects(visit.id());
-    let cause = if is_suspect {
-        Cause::Suspect
-    } else {
-        Cause::Died
+    let cause = match is_suspect {
+        true => Cause::Suspect,
+        false => Cause::Died,
     };
     (Failure::origin(Phase::FirstByte, cause), is_suspect)
 }
 
 struct Walk<'a> {
     taken: &'a Taken,
-    slot: &'a OriginSlot,
-    visit: &'a Visit,
-    deadlines: &'a OriginDeadlines,
-    manners: Manners,
-    spool: &'a SpoolWriter,
+    way: Way<'a>,
     delivery: &'a mut Delivery,
+    /// The window to the client, once the answer is known to be a stream.
+    stream: &'a mut Option<WindowWriter>,
 }
 
 impl Walk<'_> {
-    async fn go(self, commit: impl FnOnce(AnswerHead)) -> Result<(), Failure> {
-        let total = Deadline::within(self.deadlines.total);
+    async fn go(
+        self,
+        commit: impl FnOnce(AnswerHead, Option<WindowReader>),
+    ) -> Result<(), Failure> {
+        let Way {
+            visit,
+            terms,
+            manners,
+            tally,
+            ..
+        } = self.way;
+        let begun = deadline::now();
+        let times = terms.times();
+        let total = Deadline::after(begun, times.total.is);
         let stream = self.dial(total).await?;
-        self.visit.connected(stream.local());
-        let first_byte = Deadline::within(self.deadlines.first_byte).min(total);
+        visit.connected(stream.local());
+        let first_byte = terms.first_byte.deadline().min(total);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BUFFER)
-            .title_case_headers(self.manners.title_case)
+            .title_case_headers(manners.title_case)
             .handshake(stream.into_io())
             .await
             .map_err(|error| broken(Phase::Send, &error))?;
-        let mut request = request(self.taken, self.visit);
-        *request.version_mut() = self.manners.version.into();
+        let (mut request, uplink) = sending::request(self.taken, visit.pulse(), tally)?;
+        *request.version_mut() = manners.version.into();
         *self.delivery = Delivery::Unknown;
         let take = async {
-            let answer = first_byte
-                .bound(sender.send_request(request))
-                .await
-                .map_err(|_| self.late(Phase::FirstByte, total))?
+            let sent = sender.send_request(request);
+            let answer = match &uplink {
+                None => first_byte.bound(sent).await.ok(),
+                Some(uplink) => uplink.bound(sent, terms.first_byte, total).await,
+            };
+            let answer = answer
+                .ok_or_else(|| self.late(times, total))?
                 .map_err(|error| broken(Phase::FirstByte, &error))?;
-            self.visit.pulse().life(0);
+            visit.pulse().life(0);
             let (parts, body) = answer.into_parts();
             let asked = &self.taken.head;
             let mut head = answer::rebuild(&parts, &asked.method)?;
-            let origin = &self.slot.generation().address;
-            manners::mend(&mut head.headers, &asked.headers, origin, &self.manners);
-            let shown = Shown {
-                head,
-                commit,
-                delivery: self.delivery,
+            let origin = &self.way.slot.generation().address;
+            manners::mend(&mut head.headers, &asked.headers, origin, &manners);
+            let Some(_place) = as_stream(&self.way, &head)? else {
+                let shown = Shown {
+                    head,
+                    commit: |head| commit(head, None),
+                    delivery: self.delivery,
+                };
+                return take_body(body, shown, self.way.spool, visit, times, total).await;
             };
-            take_body(body, shown, self.spool, self.visit, self.deadlines, total).await
+            if self.taken.trailers {
+                let named = parts.headers.get_all(TRAILER).iter().cloned();
+                head.headers.extend(named.map(|name| (TRAILER, name)));
+            }
+            if let Some(uplink) = &uplink {
+                uplink.answered();
+            }
+            visit.pulse().lasts(true);
+            let (writer, reader) = window(terms.stall, tally);
+            let writer = self.stream.insert(writer);
+            *self.delivery = Delivery::Answered;
+            commit(head, Some(reader));
+            let total = Deadline::after(begun, terms.lasting.total.is);
+            live::pass(body, writer, visit.pulse(), &terms.lasting, total).await
         };
-        beside(connection, take).await
+        let done = beside(connection, take).await;
+        // What the client did to its upload shows as a broken connection to the origin.
+        match uplink.as_ref().and_then(Uplink::failure) {
+            Some(failure) if done.is_err() => Err(failure),
+            _ => done,
+        }
     }
 
     async fn dial(&self, total: Deadline) -> Result<dial::OriginStream, Failure> {
-        let limit = self.deadlines.connect;
-        let deadline = Deadline::within(limit).min(total);
+        let deadline = self.way.terms.connect.deadline().min(total);
         match deadline
             .bound(dial::open(
-                &self.slot.generation().address,
-                self.manners.source,
+                &self.way.slot.generation().address,
+                self.way.manners.source,
             ))
             .await
         {
@@ -163,16 +220,30 @@ impl Walk<'_> {
             )),
             Err(_) => Err(Failure::origin(
                 Phase::Connect,
-                Cause::TimedOut {
-                    limit,
-                    key: "origin.deadlines.connect",
-                },
+                self.way.terms.connect.missed(),
             )),
         }
     }
 
-    fn late(&self, phase: Phase, total: Deadline) -> Failure {
-        late(self.deadlines, phase, total)
+    fn late(&self, times: &Times, total: Deadline) -> Failure {
+        let missed = match total.is_past(deadline::now()) {
+            true => times.total,
+            false => self.way.terms.first_byte,
+        };
+        Failure::origin(Phase::FirstByte, missed.missed())
+    }
+}
+
+/// A place for the answer as a stream, if it is one. What would merely like not to be buffered is buffered where
+/// there is no place for it; events are refused then, because they need not have an end.
+fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, Failure> {
+    let enter = || way.streams.enter(way.slot.generation(), way.tally);
+    match live::manner(head) {
+        // Its place was taken before it was sent.
+        _ if way.terms.stream => Ok(Some(None)),
+        Manner::Ordinary => Ok(None),
+        Manner::Unbuffered => Ok(enter().ok().map(Some)),
+        Manner::Events => enter().map(|place| Some(Some(place))),
     }
 }
 
@@ -189,7 +260,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
     shown: Shown<'_, C>,
     spool: &SpoolWriter,
     visit: &Visit,
-    deadlines: &OriginDeadlines,
+    times: &Times,
     total: Deadline,
 ) -> Result<(), Failure> {
     let commit_by = Deadline::within(COMMIT_AFTER);
@@ -200,7 +271,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
             (shown.commit)(shown.head);
         }
     };
-    let mut idle = Deadline::within(deadlines.idle).min(total);
+    let mut idle = times.idle.deadline().min(total);
     loop {
         let by = match shown {
             Some(_) => commit_by.min(idle),
@@ -208,17 +279,14 @@ async fn take_body<C: FnOnce(AnswerHead)>(
         };
         let Ok(frame) = by.bound(body.frame()).await else {
             if by == idle {
-                return Err(late(deadlines, Phase::Answer, total));
+                return Err(late(times, total));
             }
             show(&mut shown);
             continue;
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| match is_cut_off(&error) {
-            true => Failure::origin(Phase::Answer, Cause::Truncated),
-            false => broken(Phase::Answer, &error),
-        })?;
-        idle = Deadline::within(deadlines.idle).min(total);
+        let frame = frame.map_err(|error| live::cut_off(&error))?;
+        idle = times.idle.deadline().min(total);
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -233,22 +301,12 @@ async fn take_body<C: FnOnce(AnswerHead)>(
     Ok(())
 }
 
-fn late(deadlines: &OriginDeadlines, phase: Phase, total: Deadline) -> Failure {
-    let (limit, key) = match phase {
-        _ if total.is_past(crate::ground::deadline::now()) => {
-            (deadlines.total, "origin.deadlines.total")
-        }
-        Phase::FirstByte => (deadlines.first_byte, "origin.deadlines.first_byte"),
-        _ => (deadlines.idle, "origin.deadlines.idle"),
+fn late(times: &Times, total: Deadline) -> Failure {
+    let missed = match total.is_past(deadline::now()) {
+        true => times.total,
+        false => times.idle,
     };
-    Failure::origin(phase, Cause::TimedOut { limit, key })
-}
-
-/// Whether the connection ended, in good order, in the middle of a body.
-fn is_cut_off(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    let ended = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::UnexpectedEof;
-    error.is_incomplete_message() || cause.is_some_and(ended)
+    Failure::origin(Phase::Answer, missed.missed())
 }
 
 fn broken(phase: Phase, error: &hyper::Error) -> Failure {
@@ -257,68 +315,6 @@ fn broken(phase: Phase, error: &hyper::Error) -> Failure {
         false => Cause::Broken(error.to_string()),
     };
     Failure::origin(phase, cause)
-}
-
-fn request(taken: &Taken, visit: &Visit) -> http::Request<Sent> {
-    let mut request = http::Request::new(Sent {
-        body: taken.body.reader(),
-        is_begun: false,
-        left: taken.body.len(),
-        pulse: visit.pulse().clone(),
-    });
-    *request.method_mut() = taken.head.method.clone();
-    *request.uri_mut() = taken.head.target.clone().into();
-    let headers = request.headers_mut();
-    *headers = taken.head.headers.clone();
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if taken.has_body || means_a_body(&taken.head.method) {
-        headers.insert(CONTENT_LENGTH, taken.body.len().into());
-    }
-    request
-}
-
-/// Whether a request without a body says so by a length of 0 (RFC 9110, section 8.6): primitive servers refuse
-/// a POST that tells no length, or wait for what never comes.
-fn means_a_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-/// The body on its way to the origin, from the spool.
-struct Sent {
-    body: WholeReader,
-    is_begun: bool,
-    left: u64,
-    pulse: Pulse,
-}
-
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let this = self.get_mut();
-        let next = ready!(this.body.poll_next(cx));
-        if std::mem::replace(&mut this.is_begun, true) {
-            // The piece before was taken from us: the origin reads.
-            this.pulse.life(0);
-        }
-        Poll::Ready(next.map(|piece| {
-            let piece = piece?;
-            this.left = this.left.saturating_sub(piece.len() as u64);
-            Ok(Frame::data(piece))
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
 }
 
 /// Runs `work` with the connection it depends on beside it; what ails the connection shows in `work`.

@@ -8,19 +8,32 @@ use http_body_util::BodyExt;
 
 use super::head::OriginHead;
 use super::spool::{self, SpoolWriter, Store, Whole};
-use crate::config::settings::{EdgeDeadlines, EdgeLimits, Pace};
+use super::terms::Limit;
+use super::upload::Live;
+use crate::config::settings::{EdgeDeadlines, Pace};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 
-/// A request wholly in our hands: the only thing that may be forwarded.
-#[derive(Debug, Clone)]
+/// A request wholly in our hands, or declared a stream: the only thing that may be forwarded.
+#[derive(Debug)]
 pub struct Taken {
     /// Its head, rebuilt.
     pub head: OriginHead,
-    /// Its body, whole.
-    pub body: Whole,
+    /// Its body.
+    pub body: Load,
     /// Whether it came with a body at all, an empty one included.
     pub has_body: bool,
+    /// Whether its client takes trailers, and the origin is to be told so.
+    pub trailers: bool,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub enum Load {
+    /// All of it.
+    Whole(Whole),
+    /// Still with the client; only a route declared a stream has that.
+    Live(Live),
 }
 
 /// What bounds the intake of a body.
@@ -29,7 +42,7 @@ pub struct Bounds<'a> {
     /// How long the client may take.
     pub deadlines: &'a EdgeDeadlines,
     /// How much it may send.
-    pub limits: &'a EdgeLimits,
+    pub size: Limit<u64>,
     /// Where it rests.
     pub store: &'a Store,
 }
@@ -45,8 +58,8 @@ where
 {
     let hint = body.size_hint();
     let has_body = !body.is_end_stream();
-    if hint.lower() > bounds.limits.body {
-        return Err(too_large(bounds.limits));
+    if hint.lower() > bounds.size.is {
+        return Err(too_large(bounds.size));
     }
     // Nobody reads it before it is whole; the reader is kept so that nothing is forgotten.
     let (writer, _reader) = spool::tee(bounds.store, Phase::Body);
@@ -56,9 +69,28 @@ where
     let has_body = has_body || hint.exact().is_some_and(|length| length > 0);
     Ok(Taken {
         head,
-        body: writer.into_whole().await?,
+        body: Load::Whole(writer.into_whole().await?),
         has_body,
+        trailers: false,
     })
+}
+
+impl Load {
+    /// Its length, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Whole(whole) => Some(whole.len()),
+            Self::Live(live) => live.length,
+        }
+    }
+
+    /// Whether it can be sent, once more or at all.
+    pub fn is_at_hand(&self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Live(live) => !live.is_spent(),
+        }
+    }
 }
 
 async fn receive<B>(body: B, spool: &SpoolWriter, bounds: Bounds<'_>) -> Result<(), Failure>
@@ -81,8 +113,8 @@ where
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if spool.len() + data.len() as u64 > bounds.limits.body {
-            return Err(too_large(bounds.limits));
+        if spool.len() + data.len() as u64 > bounds.size.is {
+            return Err(too_large(bounds.size));
         }
         pacer.moved(data.len());
         spool.push(data).await?;
@@ -139,8 +171,8 @@ impl Pacer {
     }
 }
 
-fn too_large(limits: &EdgeLimits) -> Failure {
-    let (limit, key) = (limits.body, "edge.limits.body");
+fn too_large(size: Limit<u64>) -> Failure {
+    let (limit, key) = (size.is, size.key);
     Failure::client(Phase::Body, Cause::TooLarge { limit, key })
 }
 
@@ -150,8 +182,14 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::config::settings::EdgeLimits;
     use crate::exchange::head;
     use crate::ground::addr::ClientAddr;
+
+    const SIZE: Limit<u64> = Limit {
+        is: 16 << 20,
+        key: "edge.limits.body",
+    };
 
     type Frame = Result<http_body::Frame<Bytes>, std::io::Error>;
 
@@ -184,10 +222,10 @@ mod tests {
         });
         let stream = frames(receiver);
         let begun = deadline::now();
-        let (deadlines, limits) = (EdgeDeadlines::default(), EdgeLimits::default());
+        let deadlines = EdgeDeadlines::default();
         let bounds = Bounds {
             deadlines: &deadlines,
-            limits: &limits,
+            size: SIZE,
             store: &in_memory(),
         };
         let failure = take(head(), stream, bounds).await.unwrap_err();
@@ -241,16 +279,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_taken_whole() {
-        let (deadlines, limits) = (EdgeDeadlines::default(), EdgeLimits::default());
+        let deadlines = EdgeDeadlines::default();
         let bounds = Bounds {
             deadlines: &deadlines,
-            limits: &limits,
+            size: SIZE,
             store: &in_memory(),
         };
         let body = http_body_util::Full::new(Bytes::from_static(b"abc"));
         let taken = take(head(), body, bounds).await.unwrap();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let first = taken.body.reader().poll_next(&mut cx);
+        let Load::Whole(whole) = &taken.body else {
+            panic!("it was taken")
+        };
+        let first = whole.reader().poll_next(&mut cx);
         assert_eq!(
             first,
             std::task::Poll::Ready(Some(Ok(Bytes::from_static(b"abc"))))
@@ -258,6 +299,6 @@ mod tests {
         assert!(taken.has_body);
         let none = http_body_util::Empty::<Bytes>::new();
         let taken = take(head(), none, bounds).await.unwrap();
-        assert!(taken.body.len() == 0 && !taken.has_body);
+        assert!(taken.body.length() == Some(0) && !taken.has_body);
     }
 }

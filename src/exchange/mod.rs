@@ -11,12 +11,18 @@ mod forward;
 mod head;
 mod hold;
 mod intake;
+mod live;
 mod manners;
 mod outcome;
 mod redirect;
 mod replay;
 mod rescue;
+mod sending;
 mod spool;
+mod streams;
+mod terms;
+mod upload;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +41,12 @@ use crate::ground::deadline;
 use crate::ground::failure::{Failure, Party};
 use crate::ground::ledger::{Ledger, Tally};
 use crate::origin::{Gate, Origin, Page};
+use head::OriginHead;
+use intake::{Load, Taken};
 use outcome::Outcome;
+use streams::Streams;
+use terms::Terms;
+use upload::{Live, UploadBounds};
 
 /// What all edge threads share for their exchanges.
 #[derive(Debug, Clone)]
@@ -44,6 +55,7 @@ pub struct Shared {
     origin: Origin,
     waiting: Waiting,
     store: Store,
+    streams: Streams,
 }
 
 /// Serves the requests of one edge thread.
@@ -60,6 +72,7 @@ impl Shared {
         Self {
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
+            streams: Streams::new(settings.origin.streams),
             settings,
             origin,
         }
@@ -94,44 +107,72 @@ impl Exchanges {
     /// Serves one request: always with a response, ours where the origin has none to give.
     pub async fn serve<B>(&self, request: Request<B>, client: ClientAddr) -> Response<AnswerBody>
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
     {
         let (parts, body) = request.into_parts();
         let told = told(&parts.method, parts.uri.path());
         let is_logged = self.shared.settings.log.access;
         let mut outcome = Outcome::begin(self.tally.clone(), is_logged, client, told);
-        let limits = &self.shared.settings.edge.limits;
+        let settings = &self.shared.settings;
+        let limits = &settings.edge.limits;
+        let terms = Terms::of(settings, parts.uri.path());
         let default_host = self.shared.origin.view().address.authority();
         let rebuilt = head::rebuild(&parts, client, limits, &default_host);
         let head = match rebuilt {
             Ok(head) => head,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        let bounds = intake::Bounds {
-            deadlines: &self.shared.settings.edge.deadlines,
-            limits,
-            store: &self.shared.store,
-        };
-        let taken = match intake::take(head, body, bounds).await {
+        let taken = match self.take(head, body, &terms).await {
             Ok(taken) => taken,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        outcome.taken(taken.body.len());
+        if let Load::Whole(body) = &taken.body {
+            outcome.taken(body.len());
+        }
+        let trailers = terms.stream && takes_trailers(&parts.headers);
+        let taken = Taken { trailers, ..taken };
         let request = outcome.request().to_owned();
-        let errand = errand::send(&self.shared, &self.tally, &self.page, taken, request);
+        let errand = errand::send(&self.shared, &self.tally, &self.page, taken, terms, request);
         let answer = errand.await;
         outcome.visited(answer.visits, answer.wait, answer.origin);
         match answer.result {
             Ok((head, reader)) => {
                 outcome.answers(head.status);
-                let mut response = Response::new(AnswerBody::spooled(&head, reader, outcome));
+                let mut response = Response::new(AnswerBody::of(&head, reader, outcome));
                 *response.status_mut() = head.status;
                 *response.headers_mut() = head.headers;
                 response
             }
             Err(failure) => self.rescue(failure, &parts.headers, outcome),
         }
+    }
+
+    /// The whole request, or one whose body goes on as it comes where the route says so.
+    async fn take<B>(&self, head: OriginHead, body: B, terms: &Terms) -> Result<Taken, Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        if !terms.stream || body.is_end_stream() {
+            let bounds = intake::Bounds {
+                deadlines: &self.shared.settings.edge.deadlines,
+                size: terms.body,
+                store: &self.shared.store,
+            };
+            return intake::take(head, body, bounds).await;
+        }
+        let bounds = UploadBounds {
+            size: terms.body,
+            stall: terms.upload_stall,
+            quiet: terms.lasting.idle,
+        };
+        Ok(Taken {
+            head,
+            body: Load::Live(Live::new(body, bounds)?),
+            has_body: true,
+            trailers: false,
+        })
     }
 
     fn rescue(
@@ -162,6 +203,14 @@ impl Exchanges {
             Gate::Shut(shut) => shut.expected.saturating_duration_since(deadline::now()),
         }
     }
+}
+
+/// Whether a client says that it takes trailers.
+fn takes_trailers(request: &HeaderMap) -> bool {
+    let said = request.get_all(http::header::TE).iter();
+    said.filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// The method and the target up to its query, cut to a decent length: queries may hold secrets.

@@ -44,7 +44,7 @@ pub fn status(failure: &Failure) -> StatusCode {
         }
         (Party::Client, Cause::TooLarge { key, .. }) => match *key {
             "edge.limits.uri" => StatusCode::URI_TOO_LONG,
-            "edge.limits.body" => StatusCode::PAYLOAD_TOO_LARGE,
+            "edge.limits.body" | "route.body" => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         },
         (Party::Client, Cause::Unsupported(what)) => match what.contains("expectation") {
@@ -66,7 +66,7 @@ pub fn loss(failure: &Failure) -> Option<Loss> {
     match (failure.party, failure.phase, &failure.cause) {
         (Party::Client, ..) => None,
         (Party::Edge, Phase::Body | Phase::Answer, _) => Some(Loss::Spool),
-        (_, _, Cause::Full { .. }) => Some(Loss::Full),
+        (_, _, Cause::Full { .. }) | (Party::Edge, _, Cause::Unsupported(_)) => Some(Loss::Full),
         (_, Phase::Hold | Phase::Queue, _) => Some(Loss::Wait),
         (_, _, Cause::TooLarge { .. }) => Some(Loss::Spool),
         (_, _, Cause::TimedOut { .. }) => Some(Loss::TimedOut),
@@ -167,6 +167,7 @@ mod tests {
             (client(Phase::Head, large("edge.limits.uri")), 414),
             (client(Phase::Head, large("edge.limits.headers")), 431),
             (client(Phase::Body, large("edge.limits.body")), 413),
+            (client(Phase::Body, large("route.body")), 413),
             (client(Phase::Body, timed_out()), 408),
             (edge(Phase::Body, full()), 503),
             (edge(Phase::Queue, full()), 503),

@@ -43,6 +43,12 @@ pub enum Count {
     Answered(Class),
     /// Answers that we made ourselves instead of the origin.
     AnsweredByEdge,
+    /// Streams and tunnels begun.
+    StreamsBegun,
+    /// Streams and tunnels that are over.
+    StreamsEnded,
+    /// Nanoseconds for which a client's pace kept the origin waiting: on streams and tunnels only.
+    OriginStalledByClient,
     /// Requests that got no good answer because of the origin, by reason.
     Lost(Loss),
 }
@@ -98,7 +104,7 @@ pub const BOUNDS: [f64; 15] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 14;
+const PLAIN: usize = 17;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -220,6 +226,9 @@ impl Count {
             Self::BytesFromOrigin => 11,
             Self::AnsweredByEdge => 12,
             Self::FloodsEnded => 13,
+            Self::StreamsBegun => 14,
+            Self::StreamsEnded => 15,
+            Self::OriginStalledByClient => 16,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -321,6 +330,9 @@ mod tests {
             Count::BytesToClients,
             Count::BytesFromOrigin,
             Count::AnsweredByEdge,
+            Count::StreamsBegun,
+            Count::StreamsEnded,
+            Count::OriginStalledByClient,
         ];
         all.extend(Phase::ALL.map(Count::ClientTimeout));
         all.extend(Phase::ALL.map(Count::OriginTimeout));

@@ -134,7 +134,9 @@ impl Attention {
         let probe = self
             .asked
             .filter(|asked| heard.is_none_or(|heard| heard < *asked));
-        let oldest = visits.iter().map(|visit| visit.age).max();
+        // A stream may be quiet for hours and owes nothing by it.
+        let owed = visits.iter().filter(|visit| !visit.is_lasting);
+        let oldest = owed.map(|visit| visit.age).max();
         let question = [probe.map(since), oldest].into_iter().flatten().max();
         let silence = match (question, heard.map(since)) {
             (Some(question), Some(heard)) => question.min(heard),
@@ -200,6 +202,7 @@ mod tests {
             quiet: Duration::from_secs(age),
             local: None,
             received: 0,
+            is_lasting: false,
         }
     }
 
@@ -235,6 +238,20 @@ mod tests {
         let life = Some(after(begun, 17));
         let evidence = attention.evidence(&[visit(8)], life, after(begun, 20));
         assert_eq!(evidence.silence, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_stream_is_no_question() {
+        let begun = Instant::now();
+        let attention = Attention::new(begun);
+        let stream = VisitSeen {
+            is_lasting: true,
+            ..visit(100)
+        };
+        let evidence = attention.evidence(&[stream.clone(), visit(2)], None, after(begun, 200));
+        assert_eq!(evidence.silence, Duration::from_secs(2));
+        let evidence = attention.evidence(&[stream], None, after(begun, 200));
+        assert_eq!(evidence.silence, Duration::ZERO);
     }
 
     #[test]

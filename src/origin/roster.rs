@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct VisitSeen {
     pub local: Option<SocketAddr>,
     /// Bytes of the answer's body taken so far.
     pub received: u64,
+    /// Whether it is a stream or a tunnel, in which silence is no answer owed.
+    pub is_lasting: bool,
 }
 
 /// All pages of the roster.
@@ -85,6 +87,7 @@ struct Entry {
 struct Moved {
     at: AtomicU64,
     received: AtomicU64,
+    is_lasting: AtomicBool,
 }
 
 impl Roster {
@@ -117,7 +120,7 @@ impl Roster {
         }
     }
 
-    /// The visits under way at `now`, the oldest first, `most` at the most.
+    /// The visits under way at `now`, `most` at the most: the oldest first, and streams after all others.
     pub fn visits(&self, now: Instant, most: usize) -> Vec<VisitSeen> {
         let mut seen = Vec::new();
         for page in locked(&self.shared.pages).iter() {
@@ -125,7 +128,7 @@ impl Roster {
                 seen.push(entry.seen(VisitId(*id), now, &self.shared));
             }
         }
-        seen.sort_by_key(|visit| visit.id);
+        seen.sort_by_key(|visit| (visit.is_lasting, visit.id));
         seen.truncate(most);
         seen
     }
@@ -183,6 +186,17 @@ impl Pulse {
         self.moved.received.fetch_add(received, Ordering::Relaxed);
         self.shared.last_life.fetch_max(micros, Ordering::Relaxed);
     }
+
+    /// Whether the visit may be quiet from now on without owing an answer: a stream, a tunnel, or a request
+    /// whose client is still sending it.
+    pub fn lasts(&self, lasts: bool) {
+        self.moved.is_lasting.store(lasts, Ordering::Relaxed);
+    }
+
+    /// Bytes of the answer's body taken so far.
+    pub fn received(&self) -> u64 {
+        self.moved.received.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Visit {
@@ -212,6 +226,7 @@ impl Entry {
             quiet: now.saturating_duration_since(moved),
             local: self.local,
             received: self.moved.received.load(Ordering::Relaxed),
+            is_lasting: self.moved.is_lasting.load(Ordering::Relaxed),
         }
     }
 }

@@ -270,7 +270,8 @@ impl Supervisor {
         if let Some((_, ender)) = current.open.take() {
             let suspects = visits
                 .iter()
-                .filter(|visit| verdict.blames_requests() && visit.quiet >= silence)
+                .filter(|visit| verdict.blames_requests() && !visit.is_lasting)
+                .filter(|visit| visit.quiet >= silence)
                 .map(|visit| visit.id)
                 .collect();
             ender.end(Ending {

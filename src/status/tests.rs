@@ -41,6 +41,7 @@ pub(super) fn hung() -> Snapshot {
         age_seconds: 3.25,
         quiet_seconds: 3.2,
         received_bytes: 65_536,
+        lasting: false,
     };
     let mut snapshot = Snapshot::take(&source, now);
     snapshot.origin = OriginFacts::of(&view, &gate, vec![visit], &source.facts, now);

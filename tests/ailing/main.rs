@@ -3,7 +3,7 @@
 //! A deliberately primitive web server: blocking sockets, no timeout anywhere, one connection at a time (unless
 //! `--threads` says otherwise), each closed after its answer. Whoever holds its one thread holds everybody: that is the
 //! disease Leeward cures. The path of a request chooses the symptom: [`answers`] hold the ordinary and odd answers,
-//! [`diseases`] what never answers, and [`request`] reads what was asked.
+//! [`lasting`] those that go on, [`diseases`] what never answers, and [`request`] reads what was asked.
 //!
 //! ```text
 //! ailing --listen ADDR [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
@@ -14,9 +14,12 @@
 
 mod answers;
 mod diseases;
+mod lasting;
 mod ledger;
 mod options;
 mod request;
+#[path = "../../src/exchange/websocket.rs"]
+mod websocket;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -94,5 +97,8 @@ fn serve(connection: &mut TcpStream, ledger: &Ledger) -> io::Result<()> {
     if diseases::fall_ill(&request, connection)? {
         return Ok(());
     }
-    answers::answer(&request, connection)
+    match lasting::answer(&request, connection)? {
+        true => Ok(()),
+        false => answers::answer(&request, connection),
+    }
 }

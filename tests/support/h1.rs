@@ -196,6 +196,24 @@ impl Connection {
         Ok(response)
     }
 
+    /// Reads the head of an answer and leaves its body unread.
+    pub fn read_head_only(&mut self) -> io::Result<Response> {
+        self.read_head(Instant::now() + self.patience)
+    }
+
+    /// Reads one chunk of a chunked body; an empty one is the last, and its trailers are left unread.
+    pub fn read_chunk(&mut self) -> io::Result<Vec<u8>> {
+        let until = Instant::now() + self.patience;
+        let size = self.read_line(until)?;
+        let size = usize::from_str_radix(size.trim(), 16)
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        let chunk = self.read_exact_until(size, until)?;
+        if size > 0 {
+            self.read_line(until)?;
+        }
+        Ok(chunk)
+    }
+
     /// Reads exactly so many bytes of whatever comes.
     pub fn read_exact(&mut self, count: usize) -> io::Result<Vec<u8>> {
         self.read_exact_until(count, Instant::now() + self.patience)

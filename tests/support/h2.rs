@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -119,6 +119,54 @@ async fn exchange(mut sender: SendRequest<Full<Bytes>>, ask: Ask) -> io::Result<
             .to_vec(),
         interim: Vec::new(),
     })
+}
+
+/// An answer as it arrived, piece by piece.
+pub struct Arrived {
+    /// Each piece of the body, and how long after the request it came.
+    pub pieces: Vec<(Duration, Vec<u8>)>,
+    /// The fields behind the body.
+    pub trailers: Vec<(String, String)>,
+}
+
+/// Sends one request and notes when each piece of its answer comes.
+pub fn arrivals(address: SocketAddr, ask: Ask, patience: Duration) -> io::Result<Arrived> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(within(patience, async {
+        let mut sender = connect(address).await?;
+        let mut request = hyper::Request::builder()
+            .method(ask.method.as_str())
+            .uri(format!("https://localhost{}", ask.path));
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
+        let body = Full::new(Bytes::from(ask.body));
+        let request = request.body(body).map_err(io::Error::other)?;
+        let begun = Instant::now();
+        let answer = sender.send_request(request).await;
+        let mut body = answer.map_err(io::Error::other)?.into_body();
+        let mut arrived = Arrived {
+            pieces: Vec::new(),
+            trailers: Vec::new(),
+        };
+        while let Some(frame) = body.frame().await {
+            match frame.map_err(io::Error::other)?.into_data() {
+                Ok(data) => arrived.pieces.push((begun.elapsed(), data.to_vec())),
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    let text = |value: &http::HeaderValue| {
+                        String::from_utf8_lossy(value.as_bytes()).into_owned()
+                    };
+                    let fields = trailers.iter();
+                    let fields = fields.map(|(name, value)| (name.to_string(), text(value)));
+                    arrived.trailers.extend(fields);
+                }
+            }
+        }
+        Ok(arrived)
+    }))
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

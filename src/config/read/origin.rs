@@ -22,6 +22,7 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
         or_auto(v, count(1, 10_000))
     });
     it.manners = manners(&mut section);
+    section.set("streams", &mut it.streams, |v| or_auto(v, count(0, 10_000)));
     section.set("queue", &mut it.queue, count(0, 1_000_000));
     let started = section.section("origin.process");
     let is_started = started.is_present();

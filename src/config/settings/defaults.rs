@@ -78,6 +78,7 @@ impl Default for Origin {
         Self {
             address: OriginAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             concurrency: None,
+            streams: None,
             queue: 256,
             manners: Manners::default(),
             process: Process::Bundled,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
@@ -69,10 +71,10 @@ impl<'a> Families<'a> {
         name: &'static str,
         help: &str,
         unit: Option<&Unit>,
-        value: u64,
+        value: impl EncodeCounterValue,
     ) -> Written {
         let mut family = self.family(name, help, unit, MetricType::Counter)?;
-        count(&mut family, value)
+        family.encode_counter::<Unlabelled, _, f64>(&value, None)
     }
 
     pub(super) fn counters(

@@ -132,6 +132,9 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     to.counters("leeward", help, BYTES, "direction", &traffic.bytes)?;
     let help = "How long the parts of an exchange took.";
     to.histograms("leeward_exchange", help, "span", &traffic.spans)?;
+    let help = "Streams and tunnels that are open.";
+    let open = Some(traffic.streams_open);
+    to.gauge("leeward_streams_open", help, PLAIN, open)?;
     let help = "Requests that wait for a slot at the origin.";
     let queued = Some(all.waiting.queued);
     to.gauge("leeward_requests_queued", help, PLAIN, queued)?;
@@ -169,6 +172,9 @@ fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Deadlines that the origin missed, by phase.";
     let missed = &all.traffic.origin_timeouts;
     to.counters("leeward_origin_timeouts", help, PLAIN, "phase", missed)?;
+    let help = "Time for which a client's pace kept the origin waiting; streams and tunnels only.";
+    let stall = all.traffic.origin_client_stall_seconds;
+    to.counter("leeward_origin_client_stall", help, SECONDS, stall)?;
     let help = "Resident memory of the origin.";
     to.gauge("leeward_origin_memory", help, BYTES, origin.memory_bytes)?;
     let help = "Open descriptors of the origin.";
@@ -236,6 +242,8 @@ mod tests {
             "leeward_origin_restarts_total{verdict=\"requested\"} 0",
             "leeward_origin_probes_total{result=\"silent\"} 3",
             "leeward_origin_timeouts_total{phase=\"first_byte\"} 0",
+            "leeward_origin_client_stall_seconds_total 0.0",
+            "leeward_streams_open 0",
             "leeward_origin_memory_bytes 18350080",
             "leeward_origin_slots 1",
         ] {

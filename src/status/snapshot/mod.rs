@@ -92,6 +92,7 @@ impl Snapshot {
             age_seconds: seconds(visit.age),
             quiet_seconds: seconds(visit.quiet),
             received_bytes: visit.received,
+            lasting: visit.is_lasting,
         });
         let gauges = (source.gauges)();
         Self {

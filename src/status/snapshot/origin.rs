@@ -112,6 +112,8 @@ pub struct UnderWay {
     pub quiet_seconds: f64,
     /// Bytes of the answer's body taken so far.
     pub received_bytes: u64,
+    /// Whether it is a stream or a tunnel, which may be quiet for long.
+    pub lasting: bool,
 }
 
 impl OriginFacts {

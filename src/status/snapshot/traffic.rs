@@ -1,5 +1,7 @@
 //! The part of the snapshot that tells of clients, their requests and the answers.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{ByWord, rounded, seconds};
@@ -13,6 +15,10 @@ pub struct Traffic {
     pub connections: Connections,
     /// Requests with their answers.
     pub exchanges: Exchanges,
+    /// Streams and tunnels that are open now.
+    pub streams_open: u64,
+    /// Time for which a client's pace kept the origin waiting, over all streams and tunnels.
+    pub origin_client_stall_seconds: f64,
     /// Answers by the class of their status.
     pub answered: ByWord,
     /// Answers made by us instead of the origin.
@@ -86,6 +92,8 @@ impl Traffic {
         // The end is read before the beginning: what ends in between must not make the difference negative.
         let (closed, ended) = (sum(Count::ConnectionsClosed), sum(Count::ExchangesEnded));
         let (accepted, begun) = (sum(Count::ConnectionsAccepted), sum(Count::ExchangesBegun));
+        let (streams_ended, streams) = (sum(Count::StreamsEnded), sum(Count::StreamsBegun));
+        let stalled = Duration::from_nanos(sum(Count::OriginStalledByClient));
         let phases = |of: fn(Phase) -> Count| {
             let each = |phase: Phase| (phase.word(), sum(of(phase)));
             ByWord(Phase::ALL.map(each).to_vec())
@@ -109,6 +117,8 @@ impl Traffic {
                 held: sum(Count::ExchangesHeld),
                 replayed: sum(Count::ExchangesReplayed),
             },
+            streams_open: streams.saturating_sub(streams_ended),
+            origin_client_stall_seconds: seconds(stalled),
             answered: ByWord(
                 Class::ALL
                     .map(|class| (class.word(), sum(Count::Answered(class))))
@@ -175,7 +185,6 @@ fn within(distribution: &Distribution, share: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn of(lengths: &[(u64, usize)]) -> SpanFacts {
         let ledger = Ledger::default();

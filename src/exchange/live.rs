@@ -1,0 +1,132 @@
+//! An answer that is passed on as it comes: declared by its route, or asked for by the answer itself.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::answer::AnswerHead;
+use super::head::is_hop_by_hop;
+use super::terms::Times;
+use super::window::WindowWriter;
+use crate::ground::deadline::{self, Deadline};
+use crate::ground::failure::{Cause, Failure, Phase};
+use crate::origin::Pulse;
+
+/// What an answer says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Nothing of the kind.
+    Ordinary,
+    /// It would rather not be buffered.
+    Unbuffered,
+    /// Events, which may go on without an end.
+    Events,
+}
+
+/// How the answer behind `head` wants to be passed on.
+pub fn manner(head: &AnswerHead) -> Manner {
+    let says = |name: HeaderName, wanted: &str| {
+        let value = head.headers.get(name).and_then(|it| it.to_str().ok());
+        let first = value.and_then(|it| it.split(';').next());
+        first.is_some_and(|it| it.trim().eq_ignore_ascii_case(wanted))
+    };
+    match head.has_body && head.length != Some(0) {
+        false => Manner::Ordinary,
+        true if says(CONTENT_TYPE, "text/event-stream") => Manner::Events,
+        true if says(HeaderName::from_static("x-accel-buffering"), "no") => Manner::Unbuffered,
+        true => Manner::Ordinary,
+    }
+}
+
+/// Passes `body` on through `window` until it ends. `total` is when the visit must be over.
+///
+/// # Errors
+/// The origin's failure at [`Phase::Answer`], or the client's at [`Phase::Respond`].
+pub async fn pass(
+    mut body: Incoming,
+    window: &WindowWriter,
+    pulse: &Pulse,
+    times: &Times,
+    total: Deadline,
+) -> Result<(), Failure> {
+    loop {
+        let by = times.idle.deadline().min(total);
+        let frame = tokio::select! {
+            frame = by.bound(body.frame()) => frame,
+            failure = window.left() => return Err(failure),
+        };
+        let Ok(frame) = frame else {
+            let missed = match total.is_past(deadline::now()) {
+                true => times.total,
+                false => times.idle,
+            };
+            return Err(Failure::origin(Phase::Answer, missed.missed()));
+        };
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| cut_off(&error))?;
+        pulse.life(frame.data_ref().map_or(0, |data| data.len() as u64));
+        window.push(for_client(frame)).await?;
+    }
+    window.end(Ok(()));
+    Ok(())
+}
+
+/// What it means that a body broke off.
+pub fn cut_off(error: &hyper::Error) -> Failure {
+    let cause = match error {
+        error if error.is_incomplete_message() || is_unexpected_end(error) => Cause::Truncated,
+        error if error.is_parse() => Cause::Malformed("its answer is not HTTP as we know it"),
+        error => Cause::Broken(error.to_string()),
+    };
+    Failure::origin(Phase::Answer, cause)
+}
+
+/// Whether the connection ended, in good order, in the middle of a body.
+fn is_unexpected_end(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &std::io::Error| cause.kind() == std::io::ErrorKind::UnexpectedEof)
+}
+
+/// Trailers must not speak of the framing or the connection.
+fn for_client(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => {
+            let kept = trailers.iter();
+            let kept =
+                kept.filter(|(name, _)| !is_hop_by_hop(name, &[]) && **name != CONTENT_LENGTH);
+            let mut headers = HeaderMap::with_capacity(trailers.len());
+            kept.for_each(|(name, value)| {
+                headers.append(name, value.clone());
+            });
+            Frame::trailers(headers)
+        }
+        Err(data) => data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::answer;
+
+    fn told(fields: &[(&str, &str)]) -> Manner {
+        let mut answer = http::Response::builder();
+        for (name, value) in fields {
+            answer = answer.header(*name, *value);
+        }
+        let (parts, ()) = answer.body(()).unwrap().into_parts();
+        manner(&answer::rebuild(&parts, &http::Method::GET).unwrap())
+    }
+
+    #[test]
+    fn an_answer_says_itself_that_it_streams() {
+        let events = ("content-type", "text/event-stream; charset=utf-8");
+        assert_eq!(told(&[events]), Manner::Events);
+        assert_eq!(told(&[("x-accel-buffering", "No")]), Manner::Unbuffered);
+        assert_eq!(told(&[("x-accel-buffering", "yes")]), Manner::Ordinary);
+        let empty = [events, ("content-length", "0")];
+        assert_eq!(told(&empty), Manner::Ordinary);
+    }
+}
