@@ -10,7 +10,7 @@ mod edge_thread;
 mod watch_thread;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
     let line = bound.line(&address);
+    let seen = origin.clone();
 
     let watch = watch_thread::start(watch_thread::Parts {
         watch,
@@ -117,10 +118,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         let notifier = Notifier::from_environment();
         eprintln!("leeward: ready: {line}");
         notifier.ready(&line);
-        signals.until_end(file.as_deref(), &notifier).await;
+        signals.until_end(file.as_deref(), &notifier, &seen).await;
         notifier.stopping("draining");
         let by = Deadline::within(settings.edge.deadlines.drain);
-        tracing::info!("draining: {} shares, at most {:?}", edge_switch.in_flight(), settings.edge.deadlines.drain);
+        tracing::info!("draining: what is under way may finish within {:?}", settings.edge.deadlines.drain);
         edge_switch.begin(by);
         tokio::select! {
             drained = edge_switch.finished(by) => if drained.is_err() {
@@ -199,12 +200,12 @@ impl Signals {
     }
 
     /// Returns when Leeward is to end.
-    async fn until_end(&mut self, file: Option<&std::path::Path>, notifier: &Notifier) {
+    async fn until_end(&mut self, file: Option<&Path>, notifier: &Notifier, origin: &Origin) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reread(file, notifier),
+                _ = self.hangup.recv() => reread(file, notifier, origin),
             }
         }
     }
@@ -219,7 +220,7 @@ impl Signals {
 }
 
 /// Judges the configuration anew and tells the result. What runs is not changed.
-fn reread(file: Option<&std::path::Path>, notifier: &Notifier) {
+fn reread(file: Option<&Path>, notifier: &Notifier, origin: &Origin) {
     notifier.reloading("judging the configuration");
     let told = match file.map(config::load) {
         None => "there is no configuration file to read again".to_owned(),
@@ -230,7 +231,7 @@ fn reread(file: Option<&std::path::Path>, notifier: &Notifier) {
         }
     };
     tracing::info!("{told}");
-    notifier.ready(&told);
+    notifier.ready(&format!("{}; {told}", origin.view().line()));
 }
 
 /// Chooses the port where that was left to us. Nobody else is likely to take it before the origin does.
@@ -272,7 +273,8 @@ fn open_journal(settings: &Settings) -> Option<Journal> {
         Ok(journal) => Some(journal),
         Err(error) => {
             tracing::error!(
-                "incidents.directory: {told}: {error}; incidents are not kept, only logged"
+                "incidents.directory: {told}: {error}; make it writable for this user, or name another: \
+                 until then incidents are only logged"
             );
             None
         }

@@ -1,4 +1,82 @@
-//! Leeward, a reverse-proxy watchdog sidecar.
+//! Leeward, a reverse-proxy watchdog sidecar: the guided tour.
+//!
+//! Leeward stands between clients and **one** web server, the *origin*. It takes each request whole before it asks
+//! the origin, takes the answer at loopback speed whatever the client does, and when the origin hangs it says why,
+//! replaces it, and lets the requests wait meanwhile. Who knows these three things knows where to look:
+//! the floor plan, the walk of a request, the walk of an incident.
+//!
+//! # The floor plan
+//!
+//! Each folder is a room with one door. The left column may use what the right one names, and nothing else of ours;
+//! `tests/floor_plan.rs` holds these arrows, and holds the pure files to being pure.
+//!
+//! | room | what it knows | what it may use |
+//! |---|---|---|
+//! | [`ground`] | addresses, deadlines, the drain, failures, every number we utter | nothing of ours |
+//! | [`config`] | what the TOML said, and what is so | ground |
+//! | [`edge`] | clients, but not what a request is for: it is given a [`edge::Handler`] | config, ground |
+//! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
+//! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
+//! | [`status`] | nothing of its own: it tells, from one [`status::Snapshot`] | origin's handle and records, config, ground |
+//! | [`bundled`] | the web server that is inside the program, for a first look and for tests | ground |
+//! | [`app`] | how the rooms are joined: it binds everything, starts the threads, drains | all rooms but bundled |
+//! | [`cli`] | the command line, a thin file a command | all |
+//!
+//! There are three kinds of threads. The *main* thread waits for signals. The *edge* threads each have a runtime and
+//! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
+//! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
+//! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`].
+//!
+//! # The walk of a request
+//!
+//! Each room once; the only way back is the answer.
+//!
+//! 1. [`edge::listener`] accepts. [`edge::admission`] gives leave to be connected, before TLS, or resets.
+//! 2. [`edge::tls`] says how TLS is spoken. [`edge::connection`] is one task and one timer for a client; what flows
+//!    and which deadline has passed, [`edge::flow`] judges.
+//! 3. [`exchange::Exchanges::serve`] gets the head. `exchange/head` judges it and makes a new one for the origin;
+//!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,
+//!    and only that can be sent. *Here the client's wait ends.*
+//! 4. The rest is an errand (`exchange/errand`) that outlives the client. `exchange/hold` waits for the gate and for an
+//!    [`OriginSlot`](origin::OriginSlot); `exchange/forward` dials, sends, and takes the answer into a spool
+//!    (`exchange/spool`) under the origin's deadlines. *The origin is free when its answer is whole.*
+//! 5. A visit that failed goes through `exchange/replay` (may it be sent again?) and, if not, through
+//!    `exchange/rescue` (which response does the client get?).
+//! 6. `exchange/answer` reads behind the origin from the spool, at the client's pace, and the edge writes under its
+//!    stall deadline. Whatever happened, an exchange ends in one `exchange/outcome`: a line in the log, and
+//!    numbers in the [`ledger`](ground::ledger).
+//!
+//! # The walk of an incident
+//!
+//! Where the process is ([`Phase`](origin::lifecycle::Phase)) and what is believed of it
+//! ([`Verdict`](origin::verdict::Verdict)) are two values; the word a user sees is made of both by
+//! [`State::of`](origin::State::of).
+//!
+//! 1. `origin/senses` probes the origin, looks at its process, and hears from the visits under way
+//!    (`origin/roster`). [`origin::attention`] lays that out as [`Evidence`](origin::verdict::Evidence).
+//! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
+//! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the
+//!    order out. An origin that is not ours has `origin/observer` instead, which only tells.
+//! 4. The order is to end it: the gate shuts, and requests are held. [`origin::forensics::examine`] looks at every
+//!    thread, its system call and its socket; [`origin::forensics::sentence()`] says it in words; the
+//!    [`Incident`](origin::incident::Incident) is on the disk *before the first signal*.
+//! 5. The generation ends: visits in flight learn their [`Ending`](origin::Ending), and each goes through step 5
+//!    above. `origin/stop` goes down the ladder, TERM, grace, KILL, for the whole group, and reaps.
+//! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and
+//!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours.
+//! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
+//!    flow, and the incident is closed with its cost.
+//!
+//! # Where a change belongs
+//!
+//! - A key of the configuration: [`config::settings`] says what it is, `config/read` how it is read, its default is in
+//!   `config/settings/defaults.rs` and its reason in `config/leeward.toml`.
+//! - A number: a [`Count`](ground::ledger::Count) in the ledger; [`status::snapshot`] reads it, and the page, the
+//!   metrics and the terminal are functions of the snapshot.
+//! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.
+//! - A new disease: what to look at in [`origin::attention`], what it means in [`origin::verdict`], what to say of it
+//!   in `origin/forensics/sentence`; and a path in `tests/ailing`, so that it can be caught.
+//! - A promise: a test in `tests/promises`, which drives the program from outside.
 
 pub mod app;
 pub mod bundled;

@@ -93,6 +93,7 @@ async fn watch(parts: Parts) {
             started_at: jiff::Timestamp::now(),
             spool_budget: parts.shared.store().budget.whole(),
             connections_limit: parts.settings.edge.limits.connections,
+            patience: parts.shared.waiting().patience(),
         };
         let shared = parts.shared;
         let source = status::Source {

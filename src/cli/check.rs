@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{BAD_CONFIG, FINE};
+use super::{BAD_CONFIG, FINE, say};
 use crate::config::{self, settings::Process};
 use crate::edge::tls;
 
@@ -19,6 +19,12 @@ pub fn check(file: &Path) -> u8 {
         eprintln!("{}: {error}", file.display());
         return BAD_CONFIG;
     }
+    if let Process::Command(command) = &settings.origin.process
+        && let Some(obstacle) = config::obstacle(command)
+    {
+        // Perhaps it is judged elsewhere than it will run.
+        eprintln!("{}: on this machine, {obstacle}", file.display());
+    }
     let listen: Vec<String> = settings
         .edge
         .listen
@@ -30,11 +36,11 @@ pub fn check(file: &Path) -> u8 {
         Process::Command(command) => format!("{}, started by Leeward", command.program),
         Process::Observed => "started by somebody else, observed".to_owned(),
     };
-    println!(
+    say(&format!(
         "{}: good: clients on {}, origin {} ({origin})",
         file.display(),
         listen.join(", "),
         settings.origin.address
-    );
+    ));
     FINE
 }

@@ -7,6 +7,7 @@ mod origin;
 mod run;
 mod status;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +65,11 @@ enum Command {
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
     Launch(launch::Launch),
+}
+
+/// Prints a result. A reader that has read enough, like `head`, is no failure.
+fn say(told: &str) {
+    let _ = writeln!(std::io::stdout(), "{told}");
 }
 
 /// Carries out the command line. Faulty usage ends the process with 2.

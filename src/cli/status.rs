@@ -10,7 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{FAILED, FINE};
+use super::{FAILED, FINE, say};
 use crate::ground::deadline::Deadline;
 use crate::status::terminal;
 
@@ -39,7 +39,7 @@ pub fn status(url: &str, json: bool) -> u8 {
     });
     match told {
         Ok(told) => {
-            println!("{}", told.trim_end());
+            say(told.trim_end());
             FINE
         }
         Err(error) => {

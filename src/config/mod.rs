@@ -3,12 +3,14 @@
 //! [`raw`] walks the TOML and knows places; [`read`] names the keys; [`settings`] says what is so.
 
 pub mod fault;
+mod obstacle;
 mod raw;
 mod read;
 pub mod settings;
 mod value;
 
 pub use fault::{Fault, Faults};
+pub use obstacle::obstacle;
 pub use settings::Settings;
 
 use std::path::Path;
@@ -17,7 +19,7 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file itself cannot be read.
-    #[error("{path}: cannot read the configuration: {cause}; give --config a readable file")]
+    #[error("{path}: cannot read the configuration: {cause}; name a readable text file")]
     Unreadable {
         /// The file.
         path: String,

@@ -1,6 +1,6 @@
 //! Accepts clients. By signature it can't fail: it tells, waits, and tries again.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::ground::ledger::Count;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {addr}: {cause}; choose another address, or end who holds it")]
+#[error("{key}: cannot listen on {addr}: {cause}; {}", remedy(.cause))]
 pub struct BindError {
     /// The key that sets it.
     pub key: &'static str,
@@ -28,6 +28,17 @@ pub struct BindError {
     pub addr: EdgeAddr,
     /// What the system said.
     pub cause: io::Error,
+}
+
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        ErrorKind::AddrInUse => "choose another port, or end who holds it (`ss -ltnp` tells)",
+        ErrorKind::PermissionDenied => {
+            "a port below 1024 needs root or CAP_NET_BIND_SERVICE, which the unit for systemd grants"
+        }
+        ErrorKind::AddrNotAvailable => "this machine has no such address (`ip address` tells)",
+        _ => "choose another address",
+    }
 }
 
 /// How many connections the kernel keeps for us while we are busy.

@@ -26,9 +26,15 @@ pub enum TlsError {
         /// What is wrong with it.
         cause: String,
     },
+    /// Each is good, but not for the other.
+    #[error(
+        "edge.tls.key does not belong to edge.tls.certificate; the first certificate of the chain must be the \
+         server's own, made for this key"
+    )]
+    Strangers,
     /// What rustls has against the certificate, the key, or the two together.
-    #[error("edge.tls: {0}; the key must belong to the first certificate of the chain")]
-    Rejected(#[from] rustls::Error),
+    #[error("edge.tls: {0}; name a certificate and a key that rustls can use")]
+    Rejected(#[source] rustls::Error),
     /// The certificate of a machine with nothing configured.
     #[error(
         "cannot make a self-signed certificate: {0}; set edge.tls.certificate and edge.tls.key"
@@ -37,6 +43,15 @@ pub enum TlsError {
 }
 
 type Owned = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InconsistentKeys(_) => Self::Strangers,
+            other => Self::Rejected(other),
+        }
+    }
+}
 
 /// The server's side of TLS for these settings.
 ///

@@ -113,10 +113,15 @@ impl Waiting {
         }
     }
 
+    /// How long one waits for a shut gate, at the most.
+    pub fn patience(&self) -> Duration {
+        self.0.hold_timeout.max(self.0.queue_timeout)
+    }
+
     /// By when the exchange must have got its slot, from what it has met so far.
     pub fn deadline(&self, wait: &Wait) -> Deadline {
         let timeout = match wait.was_held {
-            true => self.0.hold_timeout.max(self.0.queue_timeout),
+            true => self.patience(),
             false => self.0.queue_timeout,
         };
         Deadline::after(wait.begun, timeout)

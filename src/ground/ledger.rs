@@ -118,6 +118,7 @@ pub struct Tally {
 struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
+    longest: AtomicU64,
 }
 
 /// All tallies together.
@@ -131,6 +132,8 @@ pub struct Distribution {
     pub buckets: [u64; BOUNDS.len() + 1],
     /// The sum of all lengths.
     pub sum: Duration,
+    /// The longest of them.
+    pub longest: Duration,
 }
 
 impl Ledger {
@@ -155,6 +158,8 @@ impl Ledger {
                 *sum += bucket.load(Ordering::Relaxed);
             }
             whole.sum += Duration::from_nanos(part.nanoseconds.load(Ordering::Relaxed));
+            let longest = Duration::from_nanos(part.longest.load(Ordering::Relaxed));
+            whole.longest = whole.longest.max(longest);
         }
         whole
     }
@@ -185,6 +190,10 @@ impl Tally {
         histogram
             .nanoseconds
             .fetch_add(nanoseconds, Ordering::Relaxed);
+        // A plain look first: a new longest is rare.
+        if histogram.longest.load(Ordering::Relaxed) < nanoseconds {
+            histogram.longest.fetch_max(nanoseconds, Ordering::Relaxed);
+        }
     }
 
     /// What this thread counted so far.
@@ -356,5 +365,6 @@ mod tests {
         assert_eq!(total.count(), 2);
         assert_eq!((total.buckets[0], total.buckets[BOUNDS.len()]), (1, 1));
         assert_eq!(total.sum, Duration::from_millis(500_001));
+        assert_eq!(total.longest, Duration::from_secs(500));
     }
 }

@@ -12,7 +12,7 @@ use super::senses::Senses;
 use super::verdict::{Confidence, Evidence, Judgement, Verdict};
 use super::view::State;
 use super::{Ending, Watch, concurrency, evidence, port, stop};
-use crate::config::settings;
+use crate::config::{obstacle, settings};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
 
@@ -156,7 +156,10 @@ impl Supervisor {
         let view = &mut self.watch.board.view;
         let process = match Process::spawn(&self.command, &view.address) {
             Ok(process) => process,
-            Err(error) => return self.fail_start(format!("cannot be started: {error}")),
+            Err(error) => {
+                let trouble = obstacle(&self.command).unwrap_or_else(|| error.to_string());
+                return self.fail_start(format!("it cannot be started: {trouble}"));
+            }
         };
         let now = deadline::now();
         view.generation += 1;
@@ -263,6 +266,8 @@ impl Supervisor {
                 opened.sentence
             );
             evidence::record(&mut self.watch, &opened, "opened").await;
+            // Until the next generation can be judged, this is what is believed.
+            self.watch.board.view.judgement = Some(opened.judgement.clone());
             incident = Some(opened);
         }
         let is_final = self.is_final();
@@ -299,7 +304,7 @@ impl Supervisor {
         let current = self.current.take()?;
         let pid = current.process.pid();
         let obituary = stop::clear(current.process);
-        self.watch.board.view.pid = None;
+        self.watch.board.view.forget_process();
         tracing::info!(%pid, "origin {obituary}");
         if let Some(wound) = &mut self.wound {
             let detection = wound.shut - wound.told;
@@ -342,11 +347,11 @@ impl Supervisor {
     /// Publishes the view as it is now.
     fn tell(&mut self) {
         let board = &mut self.watch.board;
-        let verdict = board
-            .view
-            .judgement
-            .as_ref()
-            .map(|judgement| judgement.verdict);
+        let judgement = board.view.judgement.as_ref();
+        let verdict = match self.life.phase() {
+            Phase::Stopping { verdict, .. } => Some(verdict),
+            _ => judgement.map(|judgement| judgement.verdict),
+        };
         let state = State::of(&self.life, verdict);
         if let Phase::Waiting { until } = self.life.phase() {
             board.expect(until + self.start_took);

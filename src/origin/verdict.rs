@@ -254,16 +254,23 @@ impl Evidence {
             Voice::None | Voice::Silent | Voice::Refused => {}
         }
         if self.in_flight > 0 {
-            say(format!("{} requests under way", self.in_flight));
+            say(format!("{} under way", counted(self.in_flight, "request")));
         }
         if let Some(quiet) = self.quiet {
             say(format!("the last byte moved {} ago", seconds(quiet)));
         }
         if let Some(waiting) = self.accept_queue.filter(|waiting| *waiting > 0) {
-            say(format!("{waiting} connections wait to be accepted"));
+            let wait = if waiting == 1 { "waits" } else { "wait" };
+            let waiting = counted(waiting as usize, "connection");
+            say(format!("{waiting} {wait} to be accepted"));
         }
         facts
     }
+}
+
+fn counted(amount: usize, noun: &str) -> String {
+    let plural = if amount == 1 { "" } else { "s" };
+    format!("{amount} {noun}{plural}")
 }
 
 impl Doing {

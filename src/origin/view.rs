@@ -178,6 +178,17 @@ impl View {
         }
     }
 
+    /// The process is gone, and what was measured of it says nothing any more.
+    pub fn forget_process(&mut self) {
+        self.started = None;
+        self.pid = None;
+        self.resident = None;
+        self.descriptors = None;
+        self.threads = None;
+        self.processor_share = None;
+        self.accept_queue = None;
+    }
+
     /// The line `systemctl status` shows.
     pub fn line(&self) -> String {
         let state = self.state.word();

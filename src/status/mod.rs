@@ -19,7 +19,7 @@ mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -47,6 +47,8 @@ pub struct Facts {
     pub spool_budget: usize,
     /// The client connections that may be open at once.
     pub connections_limit: usize,
+    /// How long a request waits for a shut gate; one that would have to wait longer is refused at once.
+    pub patience: Duration,
 }
 
 /// What other rooms hold, read at the moment of the snapshot.

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::words::{about, bytes, counted, length, moment, number};
+use super::snapshot::Fate;
+use super::words::{about, bytes, counted, length, loss, moment, number};
 use crate::origin::{Care, State};
 
 /// The text, its last line ended. What the JSON lacks is left out: it may come from another version of Leeward.
@@ -42,9 +43,10 @@ fn head(text: &mut String, json: &Value) {
         _ => Care::Owned,
     };
     if let Some(state) = State::ALL.into_iter().find(|state| state.word() == word) {
-        let up = origin["up"].as_bool().unwrap_or_default();
+        let fate = origin["requests"].as_str().unwrap_or_default();
+        let requests = Fate::ALL.into_iter().find(|one| one.word() == fate);
         let opens_in = origin["opens_in_seconds"].as_f64();
-        let _ = writeln!(text, "{}", about(state, care, up, opens_in));
+        let _ = writeln!(text, "{}", about(state, care, requests, opens_in));
     }
     if let Some(trouble) = origin["trouble"].as_str() {
         let _ = writeln!(text, "{}", plain(trouble));
@@ -111,7 +113,7 @@ fn traffic(rows: &mut Rows, json: &Value) {
     let held = amount(&json["waiting"]["held"], "for the gate");
     rows.several("waiting", [queued, held]);
     rows.several("answers", [by_word(&traffic["answered"])]);
-    rows.several("lost", [by_word(&traffic["lost"])]);
+    rows.several("lost", [by_word_as(&traffic["lost"], loss)]);
     let took = &traffic["spans"]["total"];
     let part = |key: &str, share: &str| Some(format!("{share} {}", length(took[key].as_f64()?)));
     rows.several(
@@ -120,6 +122,7 @@ fn traffic(rows: &mut Rows, json: &Value) {
             part("p50_seconds", "50 %"),
             part("p90_seconds", "90 %"),
             part("p99_seconds", "99 %"),
+            part("longest_seconds", "longest"),
         ],
     );
 }
@@ -150,7 +153,10 @@ fn incidents(text: &mut String, incidents: &Value) {
     }
     if incidents.len() > INCIDENTS {
         let more = incidents.len() - INCIDENTS;
-        let _ = writeln!(text, "  and {more} more; `leeward incidents` lists them");
+        let _ = writeln!(
+            text,
+            "  and {more} more, on the status page under /incidents"
+        );
     }
 }
 
@@ -176,11 +182,16 @@ const NONE: &str = "none";
 
 /// Those that are not 0, or [`NONE`].
 fn by_word(values: &Value) -> Option<String> {
+    by_word_as(values, |word| word)
+}
+
+/// The same, each word said as `told` has it.
+fn by_word_as(values: &Value, told: fn(&str) -> &str) -> Option<String> {
     let some: Vec<_> = values
         .as_object()?
         .iter()
         .filter_map(|(word, amount)| Some((word, amount.as_u64().filter(|amount| *amount > 0)?)))
-        .map(|(word, amount)| format!("{} {}", number(amount), plain(word)))
+        .map(|(word, amount)| format!("{} {}", number(amount), plain(told(word))))
         .collect();
     Some(match some.is_empty() {
         true => NONE.to_owned(),
@@ -222,7 +233,7 @@ mod tests {
             "process      17.5 MiB of memory, 0 % of a processor, 1 thread, 14 descriptors",
             "restarts     1 exited, 2 hung-blocked",
             "answers      1,200 2xx, 3 5xx",
-            "lost         2 died",
+            "lost         2 the origin died with it",
         ] {
             assert!(told.lines().any(|said| said == line), "{line}\n{told}");
         }

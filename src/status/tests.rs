@@ -110,6 +110,7 @@ fn source(started: Instant) -> Source {
         started_at: "2026-01-31T08:15:00Z".parse().unwrap(),
         spool_budget: 64 << 20,
         connections_limit: 4096,
+        patience: Duration::from_secs(20),
     };
     let gauges = || Gauges {
         queued: 2,
@@ -160,6 +161,7 @@ fn the_json_holds_every_fact_under_its_name() {
         ("/origin/since", "2026-01-31T08:15:58.500Z".into()),
         ("/origin/for_seconds", 1.5.into()),
         ("/origin/up", false.into()),
+        ("/origin/requests", "held".into()),
         ("/origin/opens_in_seconds", 0.4.into()),
         ("/origin/has_answered", true.into()),
         ("/origin/address", "127.0.0.1:8080".into()),

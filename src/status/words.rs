@@ -1,19 +1,43 @@
 //! States and numbers as people read them, alike on the page and in the terminal.
 
+use super::snapshot::Fate;
 use crate::origin::{Care, State};
 
 /// What a state means, and what it means for requests. `opens_in` is the wait for a shut gate in seconds, as far as
 /// anyone can tell; `None` while the gate is open.
-pub(super) fn about(state: State, care: Care, up: bool, opens_in: Option<f64>) -> String {
+pub(super) fn about(
+    state: State,
+    care: Care,
+    requests: Option<Fate>,
+    opens_in: Option<f64>,
+) -> String {
     let meaning = meaning(state, care);
-    match opens_in {
-        _ if up => format!("{meaning} Requests reach it."),
-        Some(left) if left > 0.0 => {
-            let left = length(left);
+    let left = opens_in.filter(|left| *left > 0.0).map(length);
+    match (requests, left) {
+        (None, _) => meaning.to_owned(),
+        (Some(Fate::Reach), _) => format!("{meaning} Requests reach it."),
+        (Some(Fate::Go), _) => format!("{meaning} Requests still go to it, and may have to wait."),
+        (Some(Fate::Held), Some(left)) => {
             format!("{meaning} Requests are held, perhaps for another {left}.")
         }
-        Some(_) => format!("{meaning} Requests are held."),
-        None => format!("{meaning} Requests go to it, and wait."),
+        (Some(Fate::Held), None) => format!("{meaning} Requests are held."),
+        (Some(Fate::Refused), left) => {
+            let left = left.unwrap_or_else(|| "a while".to_owned());
+            format!("{meaning} Requests are answered 503, perhaps for another {left}.")
+        }
+    }
+}
+
+/// Why requests were lost, by the word that counts them.
+pub(super) fn loss(word: &str) -> &str {
+    match word {
+        "wait" => "waited in vain",
+        "full" => "too many waited",
+        "died" => "the origin died with it",
+        "timed_out" => "the origin was too slow",
+        "bad_answer" => "no good answer",
+        "spool" => "the answer was too large",
+        unknown => unknown,
     }
 }
 
@@ -22,7 +46,9 @@ fn meaning(state: State, care: Care) -> &'static str {
         (State::Starting, Care::Owned) => "The origin was started and has not answered yet.",
         (State::Starting, Care::Observed) => "Nobody answers where the origin should be.",
         (State::Ready, _) => "The origin answers.",
-        (State::Suspect, _) => "Something is wrong with the origin; it is not sure yet what.",
+        (State::Suspect, _) => {
+            "The origin keeps silent, or looks ill. Leeward asks more often, and acts when it is sure."
+        }
         (State::Hung, Care::Owned) => {
             "The origin serves nobody. The evidence is taken, then it is replaced."
         }
@@ -30,7 +56,7 @@ fn meaning(state: State, care: Care) -> &'static str {
             "The origin serves nobody. Leeward does not own it and leaves it alone: somebody has to restart it."
         }
         (State::Stopping, _) => "The origin is being ended.",
-        (State::Backoff, _) => "The origin has no process. The next start waits for a moment.",
+        (State::Backoff, _) => "The origin has no process. It is about to be started again.",
         (State::Degraded, _) => {
             "Restarting the origin does not help. Leeward tries again slowly, for ever; somebody has to look."
         }
@@ -106,23 +132,28 @@ mod tests {
 
     #[test]
     fn it_is_told_whether_requests_reach_the_origin_are_held_or_wait_at_it() {
-        let about = |state, up, opens_in| about(state, Care::Observed, up, opens_in);
+        let about =
+            |state, requests, opens_in| about(state, Care::Observed, Some(requests), opens_in);
         for (told, end) in [
             (
-                about(State::Ready, true, None),
+                about(State::Ready, Fate::Reach, None),
                 "answers. Requests reach it.",
             ),
             (
-                about(State::Hung, false, None),
-                "restart it. Requests go to it, and wait.",
+                about(State::Hung, Fate::Go, None),
+                "restart it. Requests still go to it, and may have to wait.",
             ),
             (
-                about(State::Starting, false, Some(0.0)),
+                about(State::Starting, Fate::Held, Some(0.0)),
                 "be. Requests are held.",
             ),
             (
-                about(State::Starting, false, Some(2.0)),
-                "perhaps for another 2.0 s.",
+                about(State::Starting, Fate::Held, Some(2.0)),
+                "held, perhaps for another 2.0 s.",
+            ),
+            (
+                about(State::Degraded, Fate::Refused, Some(50.0)),
+                "answered 503, perhaps for another 50.0 s.",
             ),
         ] {
             assert!(told.ends_with(end), "{told}");

@@ -1,7 +1,7 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
 use super::super::snapshot::{ByWord, OriginFacts, Snapshot};
-use super::super::words::{bytes, counted, length, number};
+use super::super::words::{bytes, counted, length, loss, number};
 use crate::origin::Care;
 
 /// A label and its value; what is not known is not shown.
@@ -87,7 +87,7 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         ("held", Some(number(traffic.exchanges.held))),
         ("answers", Some(by_word(&traffic.answered))),
         ("made by Leeward", Some(number(traffic.answered_by_edge))),
-        ("lost", Some(by_word(&traffic.lost))),
+        ("lost", Some(by_word_as(&traffic.lost, loss))),
         ("clients too slow", Some(by_word(&traffic.client_timeouts))),
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
@@ -97,11 +97,16 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
 
 /// Those that are not 0, or `none`.
 fn by_word(values: &ByWord) -> String {
+    by_word_as(values, |word| word)
+}
+
+/// The same, each word said as `told` has it.
+fn by_word_as(values: &ByWord, told: fn(&str) -> &str) -> String {
     let some: Vec<_> = values
         .0
         .iter()
         .filter(|(_, amount)| *amount > 0)
-        .map(|(word, amount)| format!("{} {}", number(*amount), word.replace('_', " ")))
+        .map(|(word, amount)| format!("{} {}", number(*amount), told(word).replace('_', " ")))
         .collect();
     match some.is_empty() {
         true => "none".to_owned(),

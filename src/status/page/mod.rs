@@ -34,7 +34,7 @@ pub(super) fn render(all: &Snapshot) -> String {
         "meaning" => text(&about(
             origin.state,
             origin.care,
-            origin.up,
+            Some(origin.requests),
             origin.opens_in_seconds,
         )),
         "trouble" => trouble(origin.trouble.as_deref()),
@@ -177,7 +177,12 @@ fn spans(spans: &ByWord<SpanFacts>) -> Html {
     let mut rows = Html::new();
     for (word, span) in &spans.0 {
         rows = rows.raw("<tr><td>").text(word).raw("</td>");
-        for part in [span.p50_seconds, span.p90_seconds, span.p99_seconds] {
+        for part in [
+            span.p50_seconds,
+            span.p90_seconds,
+            span.p99_seconds,
+            span.longest_seconds,
+        ] {
             let told = part.map_or_else(|| "–".to_owned(), length);
             rows = rows.raw("<td>").text(&told).raw("</td>");
         }

@@ -25,6 +25,9 @@ pub struct OriginFacts {
     pub for_seconds: f64,
     /// Whether a request that comes now would reach it.
     pub up: bool,
+    /// What becomes of a request that comes now.
+    #[serde(serialize_with = "fate")]
+    pub requests: Fate,
     /// When the gate will probably open, if it is shut.
     pub opens_in_seconds: Option<f64>,
     /// Whether it ever answered, in any generation.
@@ -73,6 +76,19 @@ pub struct OriginFacts {
     pub visits: Vec<UnderWay>,
 }
 
+/// What becomes of a request that comes now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It reaches an origin that answers.
+    Reach,
+    /// It goes to the origin, and may have to wait there.
+    Go,
+    /// It waits for the gate.
+    Held,
+    /// It is answered 503 at once: the gate will not open in time.
+    Refused,
+}
+
 /// How many requests the origin works on at once.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Concurrency {
@@ -116,6 +132,21 @@ pub struct UnderWay {
     pub lasting: bool,
 }
 
+impl Fate {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Reach, Self::Go, Self::Held, Self::Refused];
+
+    /// One lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reach => "reach",
+            Self::Go => "go",
+            Self::Held => "held",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 impl OriginFacts {
     /// What `view` and `gate` tell at `now`.
     pub fn of(
@@ -134,6 +165,13 @@ impl OriginFacts {
             }
         };
         let open = matches!(gate, Gate::Open(_));
+        let patience = facts.patience.as_secs_f64();
+        let requests = match (opens_in, view.state) {
+            (Some(left), _) if left > patience => Fate::Refused,
+            (Some(_), _) => Fate::Held,
+            (None, State::Ready) => Fate::Reach,
+            (None, _) => Fate::Go,
+        };
         let (verdict, confidence, evidence_for, evidence_against) = told(view.judgement.as_ref());
         Self {
             care: view.care,
@@ -141,6 +179,7 @@ impl OriginFacts {
             since: facts.time(view.since),
             for_seconds: ago(view.since),
             up: open && matches!(view.state, State::Ready | State::Suspect),
+            requests,
             opens_in_seconds: opens_in,
             has_answered: view.probes.answered > 0 || view.start_took.is_some(),
             address: view.address.to_string(),
@@ -242,6 +281,10 @@ fn care<S: Serializer>(care: &Care, to: S) -> Result<S::Ok, S::Error> {
         Care::Owned => "owned",
         Care::Observed => "observed",
     })
+}
+
+fn fate<S: Serializer>(fate: &Fate, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(fate.word())
 }
 
 fn state<S: Serializer>(state: &State, to: S) -> Result<S::Ok, S::Error> {

@@ -80,6 +80,8 @@ pub struct SpanFacts {
     pub p90_seconds: Option<f64>,
     /// Ninety-nine of a hundred took no longer; an estimate.
     pub p99_seconds: Option<f64>,
+    /// None took longer.
+    pub longest_seconds: Option<f64>,
     /// The histogram itself.
     #[serde(skip)]
     pub distribution: Distribution,
@@ -155,12 +157,14 @@ impl SpanFacts {
             p50_seconds: within(0.5),
             p90_seconds: within(0.9),
             p99_seconds: within(0.99),
+            longest_seconds: (distribution.count() > 0).then(|| seconds(distribution.longest)),
             distribution,
         }
     }
 }
 
-/// The length in seconds that a `share` of all (0 to 1) did not exceed, as if lengths lay evenly within a bucket.
+/// The length in seconds that a `share` of all (0 to 1) did not exceed, as if lengths lay evenly within a bucket,
+/// up to the longest there was.
 ///
 /// `None` where nothing was measured. In the bucket without an upper bound the truth is this or more.
 fn within(distribution: &Distribution, share: f64) -> Option<f64> {
@@ -169,11 +173,13 @@ fn within(distribution: &Distribution, share: f64) -> Option<f64> {
         return None;
     }
     let rank = share * count as f64;
+    let longest = distribution.longest.as_secs_f64();
     let mut below = 0.0;
     let mut lower = 0.0;
     for (bucket, upper) in distribution.buckets.iter().zip(BOUNDS) {
         let inside = *bucket as f64;
         if inside > 0.0 && below + inside >= rank {
+            let upper = upper.min(longest);
             return Some(lower + (upper - lower) * (rank - below) / inside);
         }
         below += inside;
@@ -202,8 +208,9 @@ mod tests {
         let none = of(&[]);
         assert_eq!((none.count, none.p50_seconds), (0, None));
         let even = of(&[(75, 100)]);
-        assert_eq!(even.p50_seconds, Some(0.075));
-        assert_eq!(even.p90_seconds, Some(0.095));
+        assert_eq!(even.p50_seconds, Some(0.0625));
+        assert_eq!(even.p90_seconds, Some(0.0725));
+        assert_eq!(even.longest_seconds, Some(0.075));
         let tail = of(&[(1, 90), (40, 9), (700, 1)]);
         assert_eq!(tail.count, 100);
         assert_eq!(tail.p50_seconds, Some(0.000556));

@@ -1,0 +1,80 @@
+//! What stands in the way of a command on this machine: read from the disk, and so no fault of the file's.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::settings::Command;
+
+/// What keeps `command` from being started here, with the key to change; `None` if nothing is seen.
+pub fn obstacle(command: &Command) -> Option<String> {
+    if let Some(directory) = command.directory.as_ref().filter(|it| !it.is_dir()) {
+        return Some(format!(
+            "origin.process.directory: there is no directory {}; make it, or name another",
+            directory.display()
+        ));
+    }
+    let program = &command.program;
+    let key = "origin.process.command";
+    let mut places = places(command);
+    if places.iter().any(|place| is_executable(place)) {
+        return None;
+    }
+    places.retain(|place| place.exists());
+    Some(match places.first() {
+        Some(place) => format!(
+            "{key}: {} is no program that can be executed; see its permissions",
+            place.display()
+        ),
+        None if program.contains('/') => {
+            format!("{key}: there is no {program}; name the program by its whole path")
+        }
+        None => format!("{key}: there is no {program} on PATH; name it by its whole path"),
+    })
+}
+
+/// Where the program may be: where it is named, seen from where it will run, or along PATH.
+fn places(command: &Command) -> Vec<PathBuf> {
+    let program = Path::new(&command.program);
+    if command.program.contains('/') {
+        let from = command.directory.clone().unwrap_or_default();
+        return vec![from.join(program)];
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .collect()
+}
+
+fn is_executable(file: &Path) -> bool {
+    let told = file.metadata();
+    told.is_ok_and(|told| told.is_file() && told.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(program: &str, directory: Option<&str>) -> String {
+        let command = Command {
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            directory: directory.map(PathBuf::from),
+            environment: Default::default(),
+        };
+        obstacle(&command).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_key() {
+        assert_eq!(told("sh", Some("/")), "");
+        assert_eq!(told("bin/sh", Some("/")), "");
+        let directory = told("sh", Some("/no/such"));
+        assert!(
+            directory.contains("origin.process.directory"),
+            "{directory}"
+        );
+        assert!(told("no-such-program", None).contains("on PATH"));
+        assert!(told("/no/such", None).contains("whole path"));
+        assert!(told("/etc/passwd", None).contains("permissions"));
+    }
+}
