@@ -11,8 +11,6 @@ mod lives;
 mod real_origins;
 mod routes;
 mod service;
-mod service;
-mod spool;
 mod spool;
 mod streams;
 mod streams_of_clients;
