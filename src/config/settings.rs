@@ -172,6 +172,8 @@ pub struct Origin {
     pub streams: Option<usize>,
     /// Requests that may wait for a slot.
     pub queue: usize,
+    /// How long a connection to a concurrent origin is kept for the next request; `None` is never.
+    pub keep_alive: Option<Duration>,
     /// What it needs to be told, and what is mended in its answers.
     pub manners: Manners,
     /// Who starts it.

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::Shared;
 use super::answer::AnswerHead;
 use super::forward::{self, Missed, Way};
 use super::hold::Wait;
 use super::intake::Taken;
 use super::outcome::Visits;
+use super::pool::Pool;
 use super::replay::{self, Delivery, Past};
 use super::spool::{self, SpoolReader};
 use super::streams::Place;
 use super::terms::Terms;
 use super::window::WindowReader;
+use super::{Exchanges, Shared};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Count, Span, Tally};
@@ -43,6 +44,13 @@ pub enum Reader {
     Window(WindowReader),
 }
 
+/// Whether a kept connection was closed by the origin, as it may be at any moment. Only what can be sent again
+/// without harm is sent over one.
+fn was_closed(missed: &Missed) -> bool {
+    let is_unseen = missed.delivery != Delivery::Answered && !missed.is_suspect;
+    missed.was_kept && is_unseen && matches!(missed.failure.cause, Cause::Broken(_))
+}
+
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// For the watch to notice that a connection broke because the process died. A dying process may close its listener
@@ -51,19 +59,14 @@ const NOTICING: Duration = Duration::from_millis(100);
 
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
 /// back for as long as it waits; once it is with the origin, it goes on to the end.
-pub async fn send(
-    shared: &Shared,
-    tally: &Arc<Tally>,
-    page: &Page,
-    taken: Taken,
-    terms: Terms,
-    request: String,
-) -> Answer {
+pub async fn send(exchanges: &Exchanges, taken: Taken, terms: Terms, request: String) -> Answer {
     let (reply, answer) = oneshot::channel();
     let errand = Errand {
-        shared: shared.clone(),
-        tally: tally.clone(),
-        page: page.clone(),
+        shared: exchanges.shared.clone(),
+        tally: exchanges.tally.clone(),
+        page: exchanges.page.clone(),
+        pool: exchanges.pool.clone(),
+        is_fresh: false,
         taken,
         terms,
         request,
@@ -91,6 +94,9 @@ struct Errand {
     /// Taken when it is declared a stream.
     place: Option<Place>,
     wait: Wait,
+    pool: Pool,
+    /// A kept connection was of no use; the next is to be a new one.
+    is_fresh: bool,
     replays: u32,
     /// Taken when the client is answered.
     reply: Option<oneshot::Sender<Answer>>,
@@ -129,6 +135,7 @@ impl Errand {
             self.tally.time(Span::Wait, wait);
             match self.visit(slot, wait).await {
                 Ok(()) => return,
+                Err(missed) if was_closed(&missed) && !self.is_fresh => self.is_fresh = true,
                 Err(missed) if self.may_go_again(&missed) => {
                     self.go_again(&missed, &mut gate).await;
                 }
@@ -172,6 +179,8 @@ impl Errand {
             manners: self.shared.settings.origin.manners,
             spool: &writer,
             streams: &self.shared.streams,
+            pool: &self.pool,
+            is_fresh: self.is_fresh,
             tally: &self.tally,
         };
         let done = forward::visit(&self.taken, way, commit).await;

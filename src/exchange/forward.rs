@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::TRAILER;
+use http::header::{CONNECTION, TRAILER};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 
 use super::answer::{self, AnswerHead};
 use super::intake::Taken;
 use super::live::{self, Manner};
 use super::manners;
+use super::pool::{Line, Pool};
 use super::replay::Delivery;
 use super::sending;
 use super::spool::SpoolWriter;
@@ -23,7 +25,7 @@ use super::streams::{Place, Streams};
 use super::terms::{Terms, Times};
 use super::upload::Uplink;
 use super::window::{WindowReader, WindowWriter, window};
-use crate::config::settings::Manners;
+use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::Tally;
@@ -38,6 +40,8 @@ pub struct Missed {
     pub delivery: Delivery,
     /// Whether the origin hung while it was at this request.
     pub is_suspect: bool,
+    /// Whether it was sent over a connection that had been kept, and that the origin may have closed meanwhile.
+    pub was_kept: bool,
 }
 
 /// An answer is given to the client no later than this after its head, however much of it there is.
@@ -56,6 +60,10 @@ pub struct Way<'a> {
     pub terms: &'a Terms,
     /// How the origin wants to be spoken to.
     pub manners: Manners,
+    /// Connections that were kept, if one of them may be used.
+    pub pool: &'a Pool,
+    /// Whether a kept connection may be used.
+    pub is_fresh: bool,
     /// Where the answer goes, unless it is a stream.
     pub spool: &'a SpoolWriter,
     /// How many streams there are.
@@ -78,11 +86,13 @@ pub async fn visit(
     let generation = way.slot.generation();
     let mut stream = None;
     let mut delivery = Delivery::NeverSent;
+    let mut was_kept = false;
     let result = {
         let walk = Walk {
             taken,
             way,
             delivery: &mut delivery,
+            was_kept: &mut was_kept,
             stream: &mut stream,
         };
         let mut walk = pin!(walk.go(commit));
@@ -104,6 +114,7 @@ pub async fn visit(
             failure,
             delivery,
             is_suspect,
+            was_kept,
         }
     })
 }
@@ -122,6 +133,7 @@ struct Walk<'a> {
     taken: &'a Taken,
     way: Way<'a>,
     delivery: &'a mut Delivery,
+    was_kept: &'a mut bool,
     /// The window to the client, once the answer is known to be a stream.
     stream: &'a mut Option<WindowWriter>,
 }
@@ -141,20 +153,20 @@ impl Walk<'_> {
         let begun = deadline::now();
         let times = terms.times();
         let total = Deadline::after(begun, times.total.is);
-        let stream = self.dial(total).await?;
-        visit.connected(stream.local());
-        let first_byte = terms.first_byte.deadline().min(total);
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_BUFFER)
-            .title_case_headers(manners.title_case)
-            .handshake(stream.into_io())
-            .await
-            .map_err(|error| broken(Phase::Send, &error))?;
         let (mut request, uplink) = sending::request(self.taken, visit.pulse(), tally)?;
         *request.version_mut() = manners.version.into();
+        let keeps = self.keeps();
+        if keeps {
+            request.headers_mut().remove(CONNECTION);
+        }
+        let (mut line, connection) = self.line(total, keeps).await?;
+        *self.was_kept = line.is_used;
+        visit.connected(line.local);
+        let first_byte = terms.first_byte.deadline().min(total);
         *self.delivery = Delivery::Unknown;
+        let mut is_whole = false;
         let take = async {
-            let sent = sender.send_request(request);
+            let sent = line.sender.send_request(request);
             let answer = match &uplink {
                 None => first_byte.bound(sent).await.ok(),
                 Some(uplink) => uplink.bound(sent, terms.first_byte, total).await,
@@ -174,7 +186,9 @@ impl Walk<'_> {
                     commit: |head| commit(head, None),
                     delivery: self.delivery,
                 };
-                return take_body(body, shown, self.way.spool, visit, times, total).await;
+                take_body(body, shown, self.way.spool, visit, times, total).await?;
+                is_whole = true;
+                return Ok(());
             };
             if self.taken.trailers {
                 let named = parts.headers.get_all(TRAILER).iter().cloned();
@@ -191,12 +205,63 @@ impl Walk<'_> {
             let total = Deadline::after(begun, terms.lasting.total.is);
             live::pass(body, writer, visit.pulse(), &terms.lasting, total).await
         };
-        let done = beside(connection, take).await;
+        let done = match connection {
+            Some(connection) => beside(connection, take).await,
+            None => take.await,
+        };
+        if is_whole && keeps {
+            self.way.pool.put(line, self.way.slot.generation()).await;
+        }
         // What the client did to its upload shows as a broken connection to the origin.
         match uplink.as_ref().and_then(Uplink::failure) {
             Some(failure) if done.is_err() => Err(failure),
             _ => done,
         }
+    }
+
+    /// Whether the connection may be kept for another request: one that does no harm should it have to be sent
+    /// again, because the origin closed the connection at the same moment.
+    fn keeps(&self) -> bool {
+        let head = &self.taken.head;
+        self.way.pool.keeps(self.way.slot.generation())
+            && self.way.manners.version == OriginVersion::V1_1
+            && head.method.is_idempotent()
+            && self.taken.body.is_at_hand()
+            && !self.taken.trailers
+            && !self.way.terms.stream
+    }
+
+    /// A connection to send over. One that may be kept is driven by a task of its own, any other beside the visit.
+    async fn line(
+        &self,
+        total: Deadline,
+        keeps: bool,
+    ) -> Result<(Line, Option<Connection>), Failure> {
+        if keeps
+            && !self.way.is_fresh
+            && let Some(line) = self.way.pool.take(self.way.slot.generation())
+        {
+            return Ok((line, None));
+        }
+        let stream = self.dial(total).await?;
+        let local = stream.local();
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .title_case_headers(self.way.manners.title_case)
+            .handshake(stream.into_io())
+            .await
+            .map_err(|error| broken(Phase::Send, &error))?;
+        let line = Line {
+            sender,
+            local,
+            is_used: false,
+        };
+        if !keeps {
+            return Ok((line, Some(connection)));
+        }
+        // It ends with its sender, or when the origin closes it.
+        tokio::spawn(connection);
+        Ok((line, None))
     }
 
     async fn dial(&self, total: Deadline) -> Result<dial::OriginStream, Failure> {
@@ -248,6 +313,8 @@ fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, 
 }
 
 const READ_BUFFER: usize = 64 << 10;
+
+type Connection = http1::Connection<TokioIo<dial::OriginStream>, sending::Sending>;
 
 struct Shown<'a, C> {
     head: AnswerHead,

@@ -14,6 +14,7 @@ mod intake;
 mod live;
 mod manners;
 mod outcome;
+mod pool;
 mod redirect;
 mod replay;
 mod rescue;
@@ -44,6 +45,7 @@ use crate::origin::{Gate, Origin, Page};
 use head::OriginHead;
 use intake::{Load, Taken};
 use outcome::Outcome;
+use pool::Pool;
 use streams::Streams;
 use terms::Terms;
 use upload::{Live, UploadBounds};
@@ -64,6 +66,7 @@ pub struct Exchanges {
     shared: Shared,
     tally: Arc<Tally>,
     page: Page,
+    pool: Pool,
 }
 
 impl Shared {
@@ -95,6 +98,7 @@ impl Exchanges {
         Self {
             tally: ledger.open(),
             page: shared.origin.page(),
+            pool: Pool::new(shared.settings.origin.keep_alive),
             shared,
         }
     }
@@ -133,7 +137,7 @@ impl Exchanges {
         let trailers = terms.stream && takes_trailers(&parts.headers);
         let taken = Taken { trailers, ..taken };
         let request = outcome.request().to_owned();
-        let errand = errand::send(&self.shared, &self.tally, &self.page, taken, terms, request);
+        let errand = errand::send(self, taken, terms, request);
         let answer = errand.await;
         outcome.visited(answer.visits, answer.wait, answer.origin);
         match answer.result {

@@ -24,6 +24,9 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
     it.manners = manners(&mut section);
     section.set("streams", &mut it.streams, |v| or_auto(v, count(0, 10_000)));
     section.set("queue", &mut it.queue, count(0, 1_000_000));
+    section.set("keep_alive", &mut it.keep_alive, |v| {
+        value::or_off(v, span(MS, DAY))
+    });
     let started = section.section("origin.process");
     let is_started = started.is_present();
     let command = process(started);

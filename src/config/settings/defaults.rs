@@ -80,6 +80,7 @@ impl Default for Origin {
             concurrency: None,
             streams: None,
             queue: 256,
+            keep_alive: Some(Duration::from_secs(2)),
             manners: Manners::default(),
             process: Process::Bundled,
             deadlines: OriginDeadlines::default(),

@@ -1,0 +1,115 @@
+//! Connections to a concurrent origin that are kept for the next request, for a moment: one pool an edge thread.
+//!
+//! A serial origin is never kept waiting on a connection: an idle one would park it in `read`, the very disease.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::SendRequest;
+
+use super::sending::Sending;
+use crate::ground::deadline::{self, Deadline};
+use crate::origin::Generation;
+
+/// The kept connections of one edge thread.
+#[derive(Debug, Clone)]
+pub struct Pool(Arc<Inner>);
+
+/// A connection over which a request can be sent.
+#[derive(Debug)]
+pub struct Line {
+    /// Where it is sent.
+    pub sender: SendRequest<Sending>,
+    /// Our end of it.
+    pub local: Option<SocketAddr>,
+    /// Whether it has been used before, so that the origin may be about to close it.
+    pub is_used: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    keep: Option<Duration>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    line: Line,
+    generation: u64,
+    since: Instant,
+}
+
+/// More than these are closed at once: each may occupy a thread of the origin.
+const MOST: usize = 16;
+/// For the connection to notice that its answer has been taken.
+const SETTLE: Duration = Duration::from_millis(5);
+
+impl Pool {
+    /// Nothing is kept yet; `keep` is how long something may be, `None` is never.
+    pub fn new(keep: Option<Duration>) -> Self {
+        let idle = Mutex::default();
+        Self(Arc::new(Inner { keep, idle }))
+    }
+
+    /// Whether connections to this generation are kept at all.
+    pub fn keeps(&self, generation: &Generation) -> bool {
+        self.0.keep.is_some() && generation.concurrency() > 1
+    }
+
+    /// The connection that was used last, if one of this generation is kept and still open.
+    pub fn take(&self, generation: &Generation) -> Option<Line> {
+        let mut idle = self.idle();
+        while let Some(last) = idle.pop() {
+            if last.generation == generation.number && last.line.sender.is_ready() {
+                return Some(last.line);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose answer was taken whole, if it can be used again.
+    pub async fn put(&self, mut line: Line, generation: &Generation) {
+        let Some(keep) = self.0.keep else { return };
+        let settled = Deadline::within(SETTLE).bound(line.sender.ready()).await;
+        if !matches!(settled, Ok(Ok(()))) {
+            return;
+        }
+        line.is_used = true;
+        let mut idle = self.idle();
+        if idle.len() >= MOST {
+            return;
+        }
+        let is_first = idle.is_empty();
+        idle.push(Idle {
+            line,
+            generation: generation.number,
+            since: deadline::now(),
+        });
+        if is_first {
+            tokio::spawn(sweep(Arc::downgrade(&self.0), keep));
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        locked(&self.0.idle)
+    }
+}
+
+/// Closes what was kept for too long; ends when nothing is kept any more.
+async fn sweep(pool: std::sync::Weak<Inner>, keep: Duration) {
+    loop {
+        tokio::time::sleep(keep).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let now = deadline::now();
+        let mut idle = locked(&pool.idle);
+        idle.retain(|it| now.saturating_duration_since(it.since) < keep);
+        if idle.is_empty() {
+            return;
+        }
+    }
+}
+
+fn locked(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
