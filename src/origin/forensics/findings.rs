@@ -1,5 +1,6 @@
 //! The whole picture of an origin at one moment: its processes, their threads, its door.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -57,6 +58,15 @@ pub struct Door {
     pub by_state: Seen<ByState>,
     /// Those with most bytes lying about, unsent or unread: at most 16.
     pub fullest: Seen<Vec<TcpRow>>,
+}
+
+impl Findings {
+    /// Whether the origin has provably not begun with what the peer at this address sent: it can't be what holds it.
+    pub fn untouched(&self, peer: SocketAddr) -> bool {
+        let rows = self.door.fullest.known().into_iter().flatten();
+        rows.filter(|row| row.peer == peer)
+            .any(|row| row.untouched() == Some(true))
+    }
 }
 
 /// Looks at everything twice, about 100 ms apart, and is done soon after `deadline` whatever it meets: past it, no
