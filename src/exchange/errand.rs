@@ -31,8 +31,9 @@ pub struct Answer {
     pub origin: Option<Duration>,
 }
 
-/// Between two tries of an origin that refuses connections, while the watch has not yet said why.
-const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+/// Between two tries, while the watch has not yet said what happened. A process that is dying may still take
+/// connections for a moment, and a request gets only one more try.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
 /// back for as long as it waits; once it is with the origin, it goes on to the end.
@@ -169,9 +170,9 @@ impl Errand {
     }
 
     async fn go_again(&mut self, missed: &Missed) {
+        let by = self.shared.waiting.deadline(&self.wait);
+        let _ = by.bound(tokio::time::sleep(PAUSE)).await;
         if missed.delivery == Delivery::NeverSent {
-            let pause = self.shared.waiting.deadline(&self.wait);
-            let _ = pause.bound(tokio::time::sleep(REFUSED_PAUSE)).await;
             return;
         }
         self.replays += 1;

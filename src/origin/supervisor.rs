@@ -158,6 +158,8 @@ impl Supervisor {
             Ok(process) => process,
             Err(error) => return self.fail_start(format!("cannot be started: {error}")),
         };
+        // What the visits met that were with the generation before says nothing of this one.
+        while self.watch.nudges.try_recv().is_ok() {}
         let now = deadline::now();
         view.generation += 1;
         view.started = Some(now);
