@@ -47,6 +47,9 @@ pub enum AppError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// The watch thread ended by itself; without it, the origin has nobody.
+    #[error("the watch thread has ended, and the origin with it; this is a fault of Leeward's own")]
+    Unwatched,
 }
 
 /// On top of the origin's own grace: evidence, KILL, and the reaping.
@@ -55,7 +58,7 @@ const BURIAL: Duration = Duration::from_secs(12);
 /// Runs until a signal ends it. `file` is where the settings came from, for a reload.
 ///
 /// # Errors
-/// [`AppError`], before anything was served.
+/// [`AppError`], before anything was served; [`AppError::Unwatched`] at any time.
 pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings)?;
@@ -80,7 +83,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let line = bound.line(&address);
     let seen = origin.clone();
 
-    let watch = watch_thread::start(watch_thread::Parts {
+    let mut watch = watch_thread::start(watch_thread::Parts {
         watch,
         origin,
         journal,
@@ -118,7 +121,11 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         let notifier = Notifier::from_environment();
         eprintln!("leeward: ready: {line}");
         notifier.ready(&line);
-        signals.until_end(file.as_deref(), &notifier, &seen).await;
+        tokio::select! {
+            () = signals.until_end(file.as_deref(), &notifier, &seen) => {}
+            // What it had started died with it. Better to be started anew than to answer 502 for ever.
+            () = watch.finished() => return Err(AppError::Unwatched),
+        }
         notifier.stopping("draining");
         let by = Deadline::within(settings.edge.deadlines.drain);
         tracing::info!("draining: what is under way may finish within {:?}", settings.edge.deadlines.drain);

@@ -73,8 +73,8 @@ pub fn start(parts: Parts) -> io::Result<WatchThread> {
 
 impl WatchThread {
     /// Returns when it has ended, by a panic included.
-    pub async fn finished(self) {
-        let _ = self.0.await;
+    pub async fn finished(&mut self) {
+        let _ = (&mut self.0).await;
     }
 }
 

@@ -25,7 +25,9 @@ pub fn run(file: Option<PathBuf>) -> u8 {
             eprintln!("leeward: {error}");
             match error {
                 app::AppError::Tls(_) => BAD_CONFIG,
-                app::AppError::Bind(_) | app::AppError::System { .. } => FAILED,
+                app::AppError::Bind(_)
+                | app::AppError::System { .. }
+                | app::AppError::Unwatched => FAILED,
             }
         }
     }

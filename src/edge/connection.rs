@@ -46,7 +46,7 @@ pub struct Edge<H> {
 
 /// An idle connection is given this long when there is little room left.
 const CROWDED: Duration = Duration::from_secs(5);
-/// A connection that was told to end is given this long.
+/// A connection that was told to end, and is idle, is given this long.
 const LINGER: Duration = Duration::from_secs(5);
 /// What h2 buffers of a stream before the client's window opens.
 const SEND_BUFFER: usize = 64 << 10;
@@ -66,10 +66,10 @@ pub async fn serve<H: Handler>(
     stream: TcpStream,
     client: ClientAddr,
     edge: &Edge<H>,
-    drain: Drain,
+    mut drain: Drain,
 ) {
     let flow = Arc::new(Flow::begin());
-    let Some(stream) = handshake(stream, client, edge, &flow).await else {
+    let Some(stream) = handshake(stream, client, edge, &flow, &mut drain).await else {
         return;
     };
     let speaks = match stream.get_ref().1.alpn_protocol() {
@@ -134,10 +134,19 @@ async fn handshake<H>(
     client: ClientAddr,
     edge: &Edge<H>,
     flow: &Arc<Flow>,
+    drain: &mut Drain,
 ) -> Option<Stream> {
     let limit = edge.settings.deadlines.handshake;
     let deadline = Deadline::within(limit);
-    if let Ok(true) = deadline.bound(plain::is_plain_http(&stream)).await {
+    let is_plain = tokio::select! {
+        biased;
+        is_plain = deadline.bound(plain::is_plain_http(&stream)) => is_plain,
+        () = drained(drain) => {
+            let _ = stream.set_zero_linger();
+            return None;
+        }
+    };
+    if let Ok(true) = is_plain {
         edge.tally.count(Count::HandshakesFailed);
         tracing::debug!(%client, "client, handshake: plain HTTP on a port that speaks TLS");
         plain::refuse(stream).await;
@@ -145,7 +154,16 @@ async fn handshake<H>(
     }
     let wire = Wire::new(stream, flow.clone());
     let mut accepting = Box::pin(edge.tls.accept(wire));
-    match deadline.bound(accepting.as_mut()).await {
+    let in_time = deadline.bound(accepting.as_mut());
+    let done = tokio::select! {
+        biased;
+        done = in_time => done,
+        () = drained(drain) => {
+            flow.reset();
+            return None;
+        }
+    };
+    match done {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             edge.tally.count(Count::HandshakesFailed);
@@ -167,6 +185,20 @@ async fn handshake<H>(
     }
 }
 
+/// Returns when the drain has begun and whoever says nothing has been waited for.
+async fn drained(drain: &mut Drain) {
+    drain.begun().await;
+    tokio::time::sleep(LINGER).await;
+}
+
+/// A connection that was told to end.
+struct Ending {
+    /// Even if it is busy.
+    by: Deadline,
+    /// So long it may be idle: what it was idle before it was told, and a moment for the client to take note.
+    idle: Duration,
+}
+
 struct Driver<'a, H> {
     edge: &'a Edge<H>,
     flow: &'a Flow,
@@ -183,26 +215,34 @@ impl<H: Handler> Driver<'_, H> {
     {
         let mut connection = pin!(connection);
         let deadlines = &self.edge.settings.deadlines;
-        let mut ends_by: Option<Deadline> = None;
+        let mut ending: Option<Ending> = None;
         loop {
-            let keep_alive = self.keep_alive();
+            let keep_alive = match &ending {
+                Some(ending) => ending.idle,
+                None => self.keep_alive(),
+            };
             let look = self.flow.next_look(deadlines, keep_alive);
-            let look = ends_by.map_or(look, |by| by.min(look));
+            let look = ending.as_ref().map_or(look, |it| it.by.min(look));
             tokio::select! {
+                // A request that has come is served, though the drain begins at the same moment.
+                biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(client = %self.client, %error, "client: connection broke");
                     }
                     return;
                 }
-                by = self.drain.begun(), if ends_by.is_none() => {
+                by = self.drain.begun(), if ending.is_none() => {
                     end(connection.as_mut());
-                    ends_by = Some(by);
+                    ending = Some(self.ending(by));
                     continue;
                 }
                 () = look.passed() => {}
             }
-            if ends_by.is_some_and(|by| by.is_past(deadline::now())) {
+            if ending
+                .as_ref()
+                .is_some_and(|it| it.by.is_past(deadline::now()))
+            {
                 return self.flow.reset();
             }
             for overdue in self.streams.end_overdue(deadlines) {
@@ -210,11 +250,13 @@ impl<H: Handler> Driver<'_, H> {
             }
             match self.flow.overdue(deadlines, keep_alive) {
                 None => {}
-                // It is ending already, by a deadline of its own.
-                Some(overdue) if overdue.phase == Phase::KeepAlive && ends_by.is_some() => {}
+                // It was told to end, has nothing left to do, and its client does not take note.
+                Some(overdue) if overdue.phase == Phase::KeepAlive && ending.is_some() => {
+                    return self.flow.reset();
+                }
                 Some(overdue) if overdue.phase == Phase::KeepAlive => {
                     end(connection.as_mut());
-                    ends_by = Some(Deadline::within(LINGER));
+                    ending = Some(self.ending(Deadline::within(deadlines.drain)));
                 }
                 Some(overdue) => {
                     told(&overdue, "connection", self.client, &self.edge.tally);
@@ -222,6 +264,11 @@ impl<H: Handler> Driver<'_, H> {
                 }
             }
         }
+    }
+
+    fn ending(&self, by: Deadline) -> Ending {
+        let idle = self.flow.idle().saturating_add(LINGER);
+        Ending { by, idle }
     }
 
     fn keep_alive(&self) -> Duration {

@@ -140,6 +140,11 @@ impl Flow {
         self.resets.load(Ordering::Relaxed)
     }
 
+    /// For how long nothing has been asked; zero while something is.
+    pub fn idle(&self) -> Duration {
+        self.glance().idle.unwrap_or_default()
+    }
+
     /// Which deadline has passed, if any.
     pub fn overdue(&self, limits: &EdgeDeadlines, keep_alive: Duration) -> Option<Overdue> {
         judge(&self.glance(), limits, keep_alive)

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, VIA};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, VIA};
 use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
@@ -63,6 +63,7 @@ pub fn rebuild(answer: &http::response::Parts, method: &Method) -> Result<Answer
         let what = "an answer with a 1xx status that nobody asked for";
         return Err(Failure::origin(Phase::FirstByte, Cause::Unsupported(what)));
     }
+    let chunked = is_chunked(&answer.headers)?;
     let nominated = nominated(&answer.headers);
     let mut headers = HeaderMap::with_capacity(answer.headers.len() + 1);
     for (name, value) in &answer.headers {
@@ -73,7 +74,6 @@ pub fn rebuild(answer: &http::response::Parts, method: &Method) -> Result<Answer
     headers.append(VIA, via(Version::HTTP_11));
     let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let length = length(&answer.headers)?;
-    let chunked = answer.headers.contains_key(http::header::TRANSFER_ENCODING);
     if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT && !chunked) {
         headers.insert(CONTENT_LENGTH, length.into());
     }
@@ -84,6 +84,21 @@ pub fn rebuild(answer: &http::response::Parts, method: &Method) -> Result<Answer
         length: length.filter(|_| has_body && !chunked),
         has_body,
     })
+}
+
+/// Any other coding would reach the client undone and without its name, since we never ask for one (RFC 9112,
+/// section 7.4) and the field is not passed on.
+fn is_chunked(headers: &HeaderMap) -> Result<bool, Failure> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(false),
+        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => {
+            let cause =
+                Cause::Unsupported("an answer with a transfer coding that nobody asked for");
+            Err(Failure::origin(Phase::FirstByte, cause))
+        }
+    }
 }
 
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
@@ -254,6 +269,14 @@ mod tests {
         let head = rebuilt(200, &fields).unwrap();
         assert_eq!(head.length, None);
         assert!(!head.headers.contains_key("content-length"));
+    }
+
+    #[test]
+    fn a_coding_nobody_asked_for_is_no_answer() {
+        for coding in ["gzip", "gzip, chunked"] {
+            assert!(rebuilt(200, &[("transfer-encoding", coding)]).is_err());
+        }
+        assert!(rebuilt(200, &[("transfer-encoding", "Chunked")]).is_ok());
     }
 
     #[test]

@@ -229,12 +229,12 @@ impl Errand {
     }
 
     async fn go_again(&mut self, missed: &Missed, gate: &mut watch::Receiver<Gate>) {
+        let by = self.shared.waiting.deadline(&self.wait);
         if missed.delivery == Delivery::NeverSent {
-            let pause = self.shared.waiting.deadline(&self.wait);
-            let _ = pause.bound(tokio::time::sleep(REFUSED_PAUSE)).await;
+            let _ = by.bound(tokio::time::sleep(REFUSED_PAUSE)).await;
             return;
         }
-        let pause = Deadline::within(NOTICING).min(self.shared.waiting.deadline(&self.wait));
+        let pause = Deadline::within(NOTICING).min(by);
         let _ = pause.bound(gate.changed()).await;
         self.replays += 1;
         self.tally.count(Count::ExchangesReplayed);

@@ -192,12 +192,24 @@ fn host(parts: &Parts, default_host: &str) -> Result<HeaderValue, Failure> {
         },
     };
     match named.parse::<Authority>() {
-        Ok(authority) if !authority.as_str().contains('@') && !authority.host().is_empty() => {
-            HeaderValue::from_str(authority.as_str())
-                .or_else(|_| wrong("Host is not the name of a host"))
-        }
+        Ok(authority) if names_a_host(&authority) => HeaderValue::from_str(authority.as_str())
+            .or_else(|_| wrong("Host is not the name of a host")),
         _ => wrong("Host is not the name of a host"),
     }
+}
+
+/// A host, and behind it nothing but a port; who it is that asks does not belong there.
+fn names_a_host(authority: &Authority) -> bool {
+    let whole = authority.as_str();
+    let host = authority.host();
+    let Some(behind) = whole.strip_prefix(host) else {
+        return false;
+    };
+    let is_port = |port: &str| {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        digits && (port.is_empty() || port.parse::<u16>().is_ok())
+    };
+    !host.is_empty() && (behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
 }
 
 fn fields_for_origin(

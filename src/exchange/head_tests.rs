@@ -136,6 +136,9 @@ fn what_two_readers_could_understand_differently_is_refused() {
         ("not the name", GET, &[("host", "")]),
         ("not the name", GET, &[("host", "a/b@c, d")]),
         ("not the name", GET, &[("host", "user@example.org")]),
+        ("not the name", GET, &[("host", "example.org:http")]),
+        ("not the name", GET, &[("host", "example.org:99999")]),
+        ("not the name", GET, &[("host", "example.org:+80")]),
         ("differ", H2, &[("host", "other.example")]),
         (
             "chunked",

@@ -79,19 +79,21 @@ impl Waiting {
                     let _place = self.queue_up()?;
                     let deadline = self.deadline(wait);
                     let admitted = async {
-                        let slot = tokio::select! {
-                            slot = generation.slot() => slot.ok(),
-                            _ = gate.changed() => return None,
+                        let moved = tokio::select! {
+                            slot = generation.slot() => match slot {
+                                Ok(slot) => return Ok(Some(slot)),
+                                // Ended; the gate is about to say so.
+                                Err(_) => gate.changed().await,
+                            },
+                            moved = gate.changed() => moved,
                         };
-                        if slot.is_none() {
-                            // Ended; the gate is about to say so.
-                            let _ = gate.changed().await;
-                        }
-                        slot
+                        moved.map(|()| None)
                     };
                     match deadline.bound(admitted).await {
-                        Ok(Some(slot)) => return Ok(slot),
-                        Ok(None) => {}
+                        Ok(Ok(Some(slot))) => return Ok(slot),
+                        Ok(Ok(None)) => {}
+                        // Nobody is left who could open the gate.
+                        Ok(Err(_)) => return Err(Failure::origin(Phase::Hold, Cause::NotReady)),
                         Err(_) => return Err(self.too_late(wait)),
                     }
                 }
@@ -264,6 +266,18 @@ mod tests {
         let late = queued.await.unwrap().unwrap().to_string();
         assert!(late.contains("origin.deadlines.queue"), "{late}");
         assert_eq!(waiting.queued(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_nobody_keeps_any_more_is_not_waited_for() {
+        let waiting = Waiting::new(&Settings::default());
+        let (gate, _ender) = open(1);
+        let (sender, mut gate) = watch::channel(gate);
+        let _slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        drop(sender);
+        let failure = waiting.admit(&mut gate, &mut Wait::begin()).await;
+        let not_ready = Failure::origin(Phase::Hold, Cause::NotReady);
+        assert_eq!(failure.err(), Some(not_ready));
     }
 
     #[tokio::test(start_paused = true)]

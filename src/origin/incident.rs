@@ -114,33 +114,44 @@ impl Journal {
     pub fn write(&self, incident: &Incident) -> io::Result<PathBuf> {
         let path = self.directory.join(format!("{}.json", incident.id));
         let draft = self.directory.join(format!(".{}.draft", incident.id));
-        let mut file = File::create(&draft)?;
-        serde_json::to_writer_pretty(&mut file, incident)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
+        let mut text = serde_json::to_vec_pretty(incident)?;
+        text.push(b'\n');
+        // Before the writing, too: a full disk may be full of old incidents.
+        self.prune(&path);
+        let written = put(&draft, &text).and_then(|()| fs::rename(&draft, &path));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&draft);
+            return Err(error);
+        }
         File::open(&self.directory)?.sync_all()?;
-        self.prune();
         Ok(path)
     }
 
-    /// Drops the oldest incidents beyond those kept. Their names begin with the time, so they sort by age.
-    fn prune(&self) {
+    /// Drops the oldest incidents, so that with the `newest` there are no more than are kept. Their names begin
+    /// with the time, so they sort by age; the newest is spared though a clock set back make it look old.
+    fn prune(&self, newest: &Path) {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return;
         };
         let mut names: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .filter(|path| path.extension().is_some_and(|end| end == "json") && path != newest)
             .collect();
         names.sort();
-        let surplus = names.len().saturating_sub(self.keep);
+        let surplus = (names.len() + 1).saturating_sub(self.keep.max(1));
         for name in &names[..surplus] {
             if let Err(error) = fs::remove_file(name) {
                 tracing::warn!(%error, file = %name.display(), "cannot drop an old incident");
             }
         }
     }
+}
+
+/// Writes a file, and returns when it is on the disk.
+fn put(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }
 
 /// Where incidents go when nobody says: the state directory of the service manager, of the system, or of the user.
@@ -206,5 +217,28 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["judgement"]["verdict"], "hung-blocked");
         assert_eq!(read["output"][0], "last words");
+    }
+
+    #[test]
+    fn an_incident_that_cannot_be_written_leaves_no_draft() {
+        let scratch = tempfile::tempdir().unwrap();
+        let journal = Journal::open(scratch.path().to_owned(), 2).unwrap();
+        // In the way of the last step, as a disk that fills up would be of one before.
+        fs::create_dir(scratch.path().join("1.json")).unwrap();
+        assert!(journal.write(&incident("1")).is_err());
+        let left = fs::read_dir(scratch.path()).unwrap().count();
+        assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn the_newest_incident_is_kept_though_the_clock_was_set_back() {
+        let scratch = tempfile::tempdir().unwrap();
+        let journal = Journal::open(scratch.path().to_owned(), 2).unwrap();
+        for id in ["2030-a", "2030-b", "1970-a"] {
+            let path = journal.write(&incident(id)).unwrap();
+            assert!(path.exists(), "{id}");
+        }
+        assert!(scratch.path().join("2030-b.json").exists());
+        assert!(!scratch.path().join("2030-a.json").exists());
     }
 }

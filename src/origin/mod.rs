@@ -13,6 +13,7 @@ mod gate;
 pub mod incident;
 pub mod lifecycle;
 mod observer;
+mod output;
 pub mod pid;
 mod port;
 mod probe;

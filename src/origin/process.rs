@@ -1,18 +1,14 @@
 //! One process of the origin's: started in a group of its own, listened to, signalled, reaped.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Signal, WaitId, WaitIdOptions};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
+use super::output::Output;
 use super::pid::Pid;
 use crate::config::settings;
 use crate::ground::addr::OriginAddr;
@@ -26,20 +22,9 @@ pub struct Process {
     output: Output,
 }
 
-/// The last lines the origin wrote.
-#[derive(Debug, Clone)]
-pub struct Output {
-    lines: Arc<Mutex<VecDeque<String>>>,
-    /// Its senders are gone when both pipes have been read to their end.
-    ended: watch::Receiver<()>,
-}
-
 /// The hidden command of our own binary through which the origin is started; see `cli/launch`.
 pub const LAUNCH: &str = "launch";
 
-const LINES: usize = 200;
-const LINE_BYTES: usize = 2048;
-const PIPE_BYTES: usize = 1 << 20;
 /// What the origin inherits of our environment; all else is set by the configuration.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"];
 
@@ -146,20 +131,6 @@ impl Process {
     }
 }
 
-impl Output {
-    /// Returns when nothing more can come: the last writer is gone.
-    pub async fn ended(&self) {
-        while self.ended.clone().changed().await.is_ok() {}
-    }
-
-    /// The last `most` lines, the oldest first.
-    pub fn last(&self, most: usize) -> Vec<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = lines.len().saturating_sub(most);
-        lines.iter().skip(skipped).cloned().collect()
-    }
-}
-
 /// How a process ended, in words.
 pub fn obituary(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -182,21 +153,7 @@ fn adopt(child: &mut Child) -> io::Result<(Pid, watch::Receiver<()>, Output)> {
     let pid = Pid::new(child.id()).ok_or_else(nobody)?;
     let raw = rustix::process::Pid::from_raw(child.id() as i32).ok_or_else(nobody)?;
     let exit = await_exit(raw)?;
-    let (listening, ended) = watch::channel(());
-    let ear = Ear {
-        lines: Arc::default(),
-        _listening: Arc::new(listening),
-    };
-    let output = Output {
-        lines: ear.lines.clone(),
-        ended,
-    };
-    if let Some(pipe) = child.stdout.take() {
-        tokio::spawn(ear.clone().listen(receiver(pipe.into())?, "stdout"));
-    }
-    if let Some(pipe) = child.stderr.take() {
-        tokio::spawn(ear.listen(receiver(pipe.into())?, "stderr"));
-    }
+    let output = Output::listen(child.stdout.take(), child.stderr.take())?;
     Ok((pid, exit, output))
 }
 
@@ -217,62 +174,6 @@ fn await_exit(pid: rustix::process::Pid) -> io::Result<watch::Receiver<()>> {
         .stack_size(STACK)
         .spawn(wait)?;
     Ok(receiver)
-}
-
-fn receiver(pipe: OwnedFd) -> io::Result<pipe::Receiver> {
-    // A pipe we are slow to drain must not become the hang we watch for.
-    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES);
-    pipe::Receiver::from_owned_fd(pipe)
-}
-
-/// The listening side of [`Output`].
-#[derive(Debug, Clone)]
-struct Ear {
-    lines: Arc<Mutex<VecDeque<String>>>,
-    _listening: Arc<watch::Sender<()>>,
-}
-
-impl Ear {
-    /// Drains one pipe until its last writer is gone; long lines are cut, the rest of them dropped.
-    async fn listen(self, mut pipe: impl AsyncRead + Unpin, stream: &'static str) {
-        let mut chunk = vec![0; 16 << 10];
-        let mut line = Vec::new();
-        loop {
-            let read = match pipe.read(&mut chunk).await {
-                Ok(0) | Err(_) => break,
-                Ok(read) => read,
-            };
-            for byte in &chunk[..read] {
-                match byte {
-                    b'\n' => self.tell(std::mem::take(&mut line), stream),
-                    _ if line.len() < LINE_BYTES => line.push(*byte),
-                    _ => {}
-                }
-            }
-        }
-        if !line.is_empty() {
-            self.tell(line, stream);
-        }
-    }
-
-    fn tell(&self, line: Vec<u8>, stream: &'static str) {
-        let line = String::from_utf8_lossy(&line);
-        let line: String = line.trim_end().chars().map(printable).collect();
-        tracing::info!(target: "origin", stream, "{line}");
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-}
-
-fn printable(c: char) -> char {
-    if c.is_control() && c != '\t' {
-        '\u{fffd}'
-    } else {
-        c
-    }
 }
 
 /// `text` with the origin's address in place of `{port}` and `{address}`.

@@ -162,6 +162,8 @@ impl Supervisor {
                 return self.fail_start(format!("it cannot be started: {trouble}"));
             }
         };
+        // What the visits met that were with the generation before says nothing of this one.
+        while self.watch.nudges.try_recv().is_ok() {}
         let now = deadline::now();
         view.generation += 1;
         view.started = Some(now);

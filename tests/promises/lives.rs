@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::house::{DUE, behind, configuration, in_front_of, incidents};
 use crate::support::h1::{self, Connection};
+use crate::support::h2::{self, Ask};
 use crate::support::origin::processed;
 use crate::support::response::Response;
 use crate::support::{Leeward, ailing, free_port};
@@ -272,6 +273,18 @@ fn a_shutdown_lets_the_last_answer_out_and_leaves_no_process() {
     let answer = answer.join().expect("a client").expect("the last answer");
     assert_eq!(answer.status, 200);
     assert!(!exists(origin));
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_hold_the_end_back() {
+    let mut leeward = behind(&[], "");
+    let _silent = std::net::TcpStream::connect(leeward.edge()).expect("a connection");
+    let _idle = h2::Idle::after(leeward.edge(), Ask::get("/"), DUE).expect("a connection");
+    let asked = Instant::now();
+    assert_eq!(leeward.terminate().code(), Some(0));
+    // A drain of 30 s and a handshake of 10 s are for those who are at something.
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(9), "{took:?}");
 }
 
 #[test]

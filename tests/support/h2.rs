@@ -75,6 +75,31 @@ pub fn together(
     })
 }
 
+/// A connection that was answered once and then says nothing any more, not even to a PING.
+pub struct Idle {
+    _sender: SendRequest<Full<Bytes>>,
+    /// Nobody drives it, and so nobody reads the connection.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Idle {
+    /// Asks once, and falls silent.
+    pub fn after(address: SocketAddr, ask: Ask, patience: Duration) -> io::Result<Idle> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let sender = runtime.block_on(async {
+            let sender = within(patience, connect(address)).await?;
+            within(patience, exchange(sender.clone(), ask)).await?;
+            Ok::<_, io::Error>(sender)
+        })?;
+        Ok(Idle {
+            _sender: sender,
+            _runtime: runtime,
+        })
+    }
+}
+
 async fn connect(address: SocketAddr) -> io::Result<SendRequest<Full<Bytes>>> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
