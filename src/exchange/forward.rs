@@ -10,14 +10,13 @@ use std::time::Duration;
 use http::header::{CONNECTION, TRAILER};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 
 use super::answer::{self, AnswerHead};
 use super::intake::Taken;
+use super::line;
 use super::live::{self, Manner};
 use super::manners;
-use super::pool::{Line, Pool};
+use super::pool::Pool;
 use super::replay::Delivery;
 use super::sending;
 use super::spool::SpoolWriter;
@@ -29,7 +28,7 @@ use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::Tally;
-use crate::origin::{Ending, OriginSlot, Visit, dial};
+use crate::origin::{Ending, OriginSlot, Visit};
 
 /// A visit that brought no whole answer.
 #[derive(Debug)]
@@ -159,7 +158,7 @@ impl Walk<'_> {
         if keeps {
             request.headers_mut().remove(CONNECTION);
         }
-        let (mut line, connection) = self.line(total, keeps).await?;
+        let (mut line, connection) = line::obtain(&self.way, total, keeps).await?;
         *self.was_kept = line.is_used;
         visit.connected(line.local);
         let first_byte = terms.first_byte.deadline().min(total);
@@ -231,65 +230,6 @@ impl Walk<'_> {
             && !self.way.terms.stream
     }
 
-    /// A connection to send over. One that may be kept is driven by a task of its own, any other beside the visit.
-    async fn line(
-        &self,
-        total: Deadline,
-        keeps: bool,
-    ) -> Result<(Line, Option<Connection>), Failure> {
-        if keeps
-            && !self.way.is_fresh
-            && let Some(line) = self.way.pool.take(self.way.slot.generation())
-        {
-            return Ok((line, None));
-        }
-        let stream = self.dial(total).await?;
-        let local = stream.local();
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_BUFFER)
-            .title_case_headers(self.way.manners.title_case)
-            .handshake(stream.into_io())
-            .await
-            .map_err(|error| broken(Phase::Send, &error))?;
-        let line = Line {
-            sender,
-            local,
-            is_used: false,
-        };
-        if !keeps {
-            return Ok((line, Some(connection)));
-        }
-        // It ends with its sender, or when the origin closes it.
-        tokio::spawn(connection);
-        Ok((line, None))
-    }
-
-    async fn dial(&self, total: Deadline) -> Result<dial::OriginStream, Failure> {
-        let deadline = self.way.terms.connect.deadline().min(total);
-        match deadline
-            .bound(dial::open(
-                &self.way.slot.generation().address,
-                self.way.manners.source,
-            ))
-            .await
-        {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Failure::origin(
-                Phase::Connect,
-                match error.kind() {
-                    std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
-                        Cause::Refused
-                    }
-                    _ => Cause::Broken(error.to_string()),
-                },
-            )),
-            Err(_) => Err(Failure::origin(
-                Phase::Connect,
-                self.way.terms.connect.missed(),
-            )),
-        }
-    }
-
     fn late(&self, times: &Times, total: Deadline) -> Failure {
         let missed = match total.is_past(deadline::now()) {
             true => times.total,
@@ -311,10 +251,6 @@ fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, 
         Manner::Events => enter().map(|place| Some(Some(place))),
     }
 }
-
-const READ_BUFFER: usize = 64 << 10;
-
-type Connection = http1::Connection<TokioIo<dial::OriginStream>, sending::Sending>;
 
 struct Shown<'a, C> {
     head: AnswerHead,
@@ -376,7 +312,8 @@ fn late(times: &Times, total: Deadline) -> Failure {
     Failure::origin(Phase::Answer, missed.missed())
 }
 
-fn broken(phase: Phase, error: &hyper::Error) -> Failure {
+/// A connection that broke, or an answer that is no HTTP.
+pub fn broken(phase: Phase, error: &hyper::Error) -> Failure {
     let cause = match error.is_parse() {
         true => Cause::Malformed("its answer is not HTTP as we know it"),
         false => Cause::Broken(error.to_string()),

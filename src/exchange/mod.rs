@@ -11,6 +11,7 @@ mod forward;
 mod head;
 mod hold;
 mod intake;
+mod line;
 mod live;
 mod manners;
 mod outcome;
