@@ -33,7 +33,8 @@ pub enum Reading {
 /// How long the measuring of concurrency may take: many times what the first answer took, within bounds.
 /// A serial origin always takes all of it.
 pub fn patience(first: &Reading) -> Duration {
-    const LEAST: Duration = Duration::from_millis(200);
+    // On a busy host, 200 ms took a concurrent origin for a serial one, for as long as it lived.
+    const LEAST: Duration = Duration::from_secs(1);
     const MOST: Duration = Duration::from_secs(2);
     match first {
         Reading::Answered { took, .. } => (*took * 20).clamp(LEAST, MOST),

@@ -7,51 +7,50 @@ use crate::support::{Leeward, ailing, free_port};
 /// How long an answer may take where one is due, on a machine that is busy with other tests.
 pub const DUE: Duration = Duration::from_secs(30);
 
-/// Leeward in front of the sick origin, started with these options; `more` is added to the configuration.
+/// The command of the sick origin with these options.
+pub fn sick(options: &[&str]) -> Vec<String> {
+    let program = ailing().display().to_string();
+    let listen = ["--listen", "{address}"];
+    let words = listen.iter().chain(options).map(|word| (*word).to_owned());
+    std::iter::once(program).chain(words).collect()
+}
+
+/// Leeward in front of the sick origin, started with these options; `more` is added to the configuration. That it
+/// is serial is told and not measured, which takes a second.
 pub fn behind(options: &[&str], more: &str) -> Leeward {
-    let mut command = vec![
-        ailing().display().to_string(),
-        "--listen".into(),
-        "{address}".into(),
-    ];
-    command.extend(options.iter().map(|option| (*option).to_owned()));
-    in_front_of(&command, more)
+    if options.contains(&"--threads") {
+        return in_front_of(&sick(options), more);
+    }
+    started(&serial(options, more))
 }
 
 /// Leeward in front of the sick origin, with these keys in `[origin]`.
 pub fn with_origin(keys: &str) -> Leeward {
-    let command = [
-        ailing().display().to_string(),
-        "--listen".into(),
-        "{address}".into(),
-    ];
-    let config = configuration(&command, free_port(), "");
-    let config = config.replace("[origin.process]", &format!("{keys}[origin.process]"));
-    let leeward = Leeward::start(&config);
-    leeward.wait_log("origin ready", DUE);
-    leeward
+    let process = "[origin.process]";
+    started(&serial(&[], "").replacen(process, &format!("{keys}{process}"), 1))
 }
 
 /// Leeward in front of the sick origin, with these keys in `[edge]`.
 pub fn configured(keys: &str) -> Leeward {
-    let command = [
-        ailing().display().to_string(),
-        "--listen".into(),
-        "{address}".into(),
-    ];
-    let config = configuration(&command, free_port(), "");
-    let leeward = Leeward::start(&config.replacen("[edge]\n", &format!("[edge]\n{keys}"), 1));
+    started(&serial(&[], "").replacen("[edge]\n", &format!("[edge]\n{keys}"), 1))
+}
+
+fn serial(options: &[&str], more: &str) -> String {
+    let process = "[origin.process]";
+    let config = configuration(&sick(options), free_port(), more);
+    config.replacen(process, &format!("concurrency = 1\n{process}"), 1)
+}
+
+fn started(config: &str) -> Leeward {
+    let leeward = Leeward::start(config);
+    // Whatever the promise is about, it begins with an origin that has answered.
     leeward.wait_log("origin ready", DUE);
     leeward
 }
 
 /// Leeward in front of any command; `{port}` in it is the origin's.
 pub fn in_front_of(command: &[String], more: &str) -> Leeward {
-    let port = free_port();
-    let leeward = Leeward::start(&configuration(command, port, more));
-    // Whatever the promise is about, it begins with an origin that has answered.
-    leeward.wait_log("origin ready", DUE);
-    leeward
+    started(&configuration(command, free_port(), more))
 }
 
 /// The configuration of [`in_front_of`].

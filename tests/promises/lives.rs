@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::house::{DUE, behind, configuration, in_front_of, incidents};
+use crate::house::{DUE, behind, configuration, in_front_of, incidents, sick};
 use crate::support::h1::{self, Connection};
 use crate::support::h2::{self, Ask};
 use crate::support::origin::processed;
@@ -238,7 +238,7 @@ fn one_slow_page_restarts_nothing() {
 
 #[test]
 fn the_watch_measures_whether_the_origin_is_serial() {
-    let serial = behind(&[], "");
+    let serial = in_front_of(&sick(&[]), "");
     serial.wait_log("slots=1", DUE);
     let concurrent = behind(&["--threads", "4"], "");
     concurrent.wait_log("slots=128", DUE);
