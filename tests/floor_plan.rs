@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -34,6 +34,7 @@ const PURE: [&str; 10] = [
     "src/exchange/rescue.rs",
     "src/exchange/replay.rs",
     "src/exchange/terms.rs",
+    "src/exchange/websocket.rs",
     "src/config/settings.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",

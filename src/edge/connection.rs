@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::UPGRADE;
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -71,14 +72,19 @@ pub async fn serve<H: Handler>(
         _ => Speaks::Http1,
     };
     flow.speaks(speaks);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let in_flight = InFlight::begin(&flow);
+        if may_tunnel(&request) {
+            // A tunnel goes on behind its answer; whoever carries it keeps this.
+            let tied = Arc::new(InFlight::begin(&flow));
+            request.extensions_mut().insert(tied);
+        }
         let answer = edge.handler.clone().handle(request, client);
         async move { Ok::<_, Infallible>(tracked(answer.await, in_flight)) }
     });
     let io = TokioIo::new(stream);
     let limits = &edge.settings.limits;
-    let driver = Driver {
+    let mut driver = Driver {
         edge,
         flow: &flow,
         client,
@@ -91,8 +97,17 @@ pub async fn serve<H: Handler>(
                 .max_headers(limits.headers)
                 .max_buf_size(READ_BUFFER.max(limits.head))
                 .header_read_timeout(None)
-                .serve_connection(io, service);
+                .serve_connection(io, service)
+                .with_upgrades();
             driver.drive(connection, |it| it.graceful_shutdown()).await;
+            if flow.is_tunnel() {
+                let closed = async {
+                    flow.closed().await;
+                    Ok(())
+                };
+                driver.drive(closed, |_| {}).await;
+                flow.cut();
+            }
         }
         Speaks::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -101,6 +116,7 @@ pub async fn serve<H: Handler>(
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
+                .enable_connect_protocol()
                 .serve_connection(io, service);
             driver.drive(connection, |it| it.graceful_shutdown()).await;
         }
@@ -143,7 +159,7 @@ struct Driver<'a, H> {
 
 impl<H: Handler> Driver<'_, H> {
     /// Drives a connection to its end. `end` asks it to finish what is in flight and take nothing new.
-    async fn drive<C>(mut self, connection: C, end: impl Fn(Pin<&mut C>))
+    async fn drive<C>(&mut self, connection: C, end: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = hyper::Result<()>>,
     {
@@ -196,6 +212,11 @@ impl<H: Handler> Driver<'_, H> {
     }
 }
 
+/// Whether a request may become a tunnel, as far as the edge can tell.
+fn may_tunnel(request: &Request<Incoming>) -> bool {
+    request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
+}
+
 fn told(overdue: &Overdue, client: ClientAddr, tally: &Tally) {
     tally.count(Count::ClientTimeout(overdue.phase));
     let Overdue { phase, limit, key } = overdue;
@@ -205,6 +226,9 @@ fn told(overdue: &Overdue, client: ClientAddr, tally: &Tally) {
 
 fn tracked<B>(response: Response<B>, mut in_flight: InFlight) -> Response<Tracked<B>> {
     in_flight.gave();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        in_flight.tunnels();
+    }
     response.map(|body| Tracked { body, in_flight })
 }
 

@@ -5,14 +5,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::TRAILER;
+use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 
 use super::answer::{self, AnswerHead};
+use super::carry::{Carried, Tunnel, carry};
 use super::intake::Taken;
 use super::live::{self, Manner};
 use super::replay::Delivery;
@@ -20,6 +22,7 @@ use super::sending;
 use super::spool::SpoolWriter;
 use super::streams::{Place, Streams};
 use super::terms::{Terms, Times};
+use super::tunnel::Bid;
 use super::upload::Uplink;
 use super::window::{WindowReader, WindowWriter, window};
 use crate::ground::deadline::{self, Deadline};
@@ -46,6 +49,8 @@ const COMMIT_BYTES: u64 = 64 << 10;
 /// What a visit needs beside its request.
 #[derive(Debug, Clone, Copy)]
 pub struct Way<'a> {
+    /// What was asked for, without its query.
+    pub request: &'a str,
     /// Leave to visit.
     pub slot: &'a OriginSlot,
     /// Its entry in the roster.
@@ -146,6 +151,17 @@ impl Walk<'_> {
                 .ok_or_else(|| self.late(times, total))?
                 .map_err(|error| broken(Phase::FirstByte, &error))?;
             visit.pulse().life(0);
+            if let Some(bid) = &self.taken.bid {
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    let commit = |head| {
+                        *self.delivery = Delivery::Answered;
+                        // There is no body, and nothing to read.
+                        commit(head, Some(window(terms.stall, tally).1));
+                    };
+                    return tunnel(answer, bid, &self.way, begun, commit).await;
+                }
+                bid.declined(answer.status())?;
+            }
             let (parts, body) = answer.into_parts();
             let mut head = answer::rebuild(&parts, &self.taken.head.method)?;
             let Some(_place) = as_stream(&self.way, &head)? else {
@@ -171,7 +187,7 @@ impl Walk<'_> {
             let total = Deadline::after(begun, terms.lasting.total.is);
             live::pass(body, writer, visit.pulse(), &terms.lasting, total).await
         };
-        let done = beside(connection, take).await;
+        let done = beside(connection.with_upgrades(), take).await;
         // What the client did to its upload shows as a broken connection to the origin.
         match uplink.as_ref().and_then(Uplink::failure) {
             Some(failure) if done.is_err() => Err(failure),
@@ -211,11 +227,41 @@ impl Walk<'_> {
     }
 }
 
+/// The tunnel the origin agreed to, to its end.
+async fn tunnel(
+    mut answer: Response<Incoming>,
+    bid: &Bid,
+    way: &Way<'_>,
+    begun: Instant,
+    commit: impl FnOnce(AnswerHead),
+) -> Result<(), Failure> {
+    let Way { terms, visit, .. } = *way;
+    let origin = hyper::upgrade::on(&mut answer);
+    let (parts, _) = answer.into_parts();
+    let head = bid.agreed(&parts)?;
+    visit.pulse().lasts(true);
+    commit(head);
+    let client = bid.met(terms.stall).await?;
+    let origin = origin.await;
+    let origin = origin.map_err(|error| broken(Phase::Answer, &error))?;
+    let tunnel = Tunnel {
+        terms,
+        pulse: visit.pulse(),
+        tally: way.tally,
+        total: Deadline::after(begun, terms.lasting.total.is),
+    };
+    let Carried { up, down, end } = carry(client, origin, tunnel).await;
+    let why = end.as_ref().err().map(tracing::field::display);
+    tracing::info!(request = way.request, up, down, why, "a tunnel ended");
+    Ok(())
+}
+
 /// A place for the answer as a stream, if it is one. What would merely like not to be buffered is buffered where
 /// there is no place for it; events are refused then, because they need not have an end.
 fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, Failure> {
     let enter = || way.streams.enter(way.slot.generation(), way.tally);
     match live::manner(head) {
+        _ if !head.has_body || head.length == Some(0) => Ok(None),
         // Its place was taken before it was sent.
         _ if way.terms.stream => Ok(Some(None)),
         Manner::Ordinary => Ok(None),

@@ -13,3 +13,4 @@ mod service;
 mod spool;
 mod streams;
 mod traffic;
+mod tunnels;

@@ -11,10 +11,10 @@ use crate::support::response::pattern;
 use crate::support::{Leeward, ailing, free_port};
 
 /// An origin that serves several at once, so that streams have places.
-const CONCURRENT: [&str; 2] = ["--threads", "8"];
+pub const CONCURRENT: [&str; 2] = ["--threads", "8"];
 
 /// Leeward before a serial origin that may be held by one stream.
-fn lending(options: &[&str], more: &str) -> Leeward {
+pub fn lending(options: &[&str], more: &str) -> Leeward {
     let mut command = vec![
         ailing().display().to_string(),
         "--listen".into(),
@@ -29,7 +29,7 @@ fn lending(options: &[&str], more: &str) -> Leeward {
 }
 
 /// The value of a metric.
-fn metric(leeward: &Leeward, name: &str) -> f64 {
+pub fn metric(leeward: &Leeward, name: &str) -> f64 {
     let text = leeward.status_get("/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let value = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));

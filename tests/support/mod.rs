@@ -16,6 +16,7 @@ pub mod process;
 pub mod response;
 pub mod tls;
 pub mod transcript;
+pub mod websocket;
 
 use std::fmt;
 
