@@ -26,9 +26,9 @@ use super::tunnel::Bid;
 use super::upload::Uplink;
 use super::window::{WindowReader, WindowWriter, window};
 use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::Tally;
-use crate::origin::{OriginSlot, Visit, dial};
+use crate::origin::{Ending, OriginSlot, Visit, dial};
 
 /// A visit that brought no whole answer.
 #[derive(Debug)]
@@ -86,15 +86,24 @@ pub async fn visit(
             delivery: &mut delivery,
             stream: &mut stream,
         };
+        let died = |ending: Arc<Ending>| {
+            let is_suspect = ending.suspects(way.visit.id());
+            let cause = if is_suspect {
+                Cause::Suspect
+            } else {
+                Cause::Died
+            };
+            Err((Failure::origin(Phase::FirstByte, cause), is_suspect))
+        };
         let mut walk = pin!(walk.go(commit));
         tokio::select! {
             biased;
-            result = &mut walk => result.map_err(|failure| (failure, false)),
-            ending = generation.ended() => {
-                let is_suspect = ending.suspects(way.visit.id());
-                let cause = if is_suspect { Cause::Suspect } else { Cause::Died };
-                Err((Failure::origin(Phase::FirstByte, cause), is_suspect))
-            }
+            result = &mut walk => match (result, generation.ending()) {
+                // The process was ended before its connection broke, but we learn of both at once.
+                (Err(failure), Some(ending)) if failure.party == Party::Origin => died(ending),
+                (result, _) => result.map_err(|failure| (failure, false)),
+            },
+            ending = generation.ended() => died(ending),
         }
     };
     result.map_err(|(failure, is_suspect)| {

@@ -117,6 +117,11 @@ impl Generation {
         self.concurrency
     }
 
+    /// How the generation ended, if it has.
+    pub fn ending(&self) -> Option<Arc<Ending>> {
+        self.ended.borrow().clone()
+    }
+
     /// Returns how the generation ended, once it has.
     pub async fn ended(&self) -> Arc<Ending> {
         let mut ended = self.ended.clone();
