@@ -194,3 +194,19 @@ fn a_stream_whose_client_stops_reading_is_ended_and_the_origin_released() {
     };
     assert_ne!(cut.kind(), ErrorKind::TimedOut, "{cut}");
 }
+
+#[test]
+fn what_would_rather_not_be_buffered_is_buffered_where_there_is_no_place() {
+    let leeward = behind(&[], "");
+    let answer = h1::get(leeward.edge(), "/unbuffered/300000", DUE).expect("an answer");
+    assert!(answer.status == 200 && answer.body == pattern(300_000));
+    assert_eq!(metric(&leeward, STALL), 0.0);
+    let leeward = lending(&[], "[edge.deadlines]\nresponse_stall = \"1s\"\n");
+    let mut lazy = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    lazy.send(b"GET /unbuffered/100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    lazy.read_head_only().expect("a head");
+    let next = h1::get(leeward.edge(), "/", DUE).expect("the origin is free again");
+    assert_eq!(next.status, 200);
+    assert!(metric(&leeward, STALL) > 0.5);
+}
