@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -39,6 +39,7 @@ const PURE: [&str; 15] = [
     "src/edge/frames.rs",
     "src/edge/peer.rs",
     "src/exchange/terms.rs",
+    "src/exchange/websocket.rs",
     "src/config/settings.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",

@@ -6,7 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::header::UPGRADE;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -78,14 +79,19 @@ pub async fn serve<H: Handler>(
     };
     flow.speaks(speaks);
     let streams = Streams::default();
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let in_flight = InFlight::begin(&flow);
+        if may_tunnel(&request) {
+            // A tunnel goes on behind its answer; whoever carries it keeps this.
+            let tied = Arc::new(InFlight::begin(&flow));
+            request.extensions_mut().insert(tied);
+        }
         let stream = (speaks == Speaks::Http2).then(|| streams.begin());
         let answer = edge.handler.clone().handle(request, client);
         async move { Ok::<_, Infallible>(tracked(answer.await, in_flight, stream)) }
     });
     let limits = &edge.settings.limits;
-    let driver = Driver {
+    let mut driver = Driver {
         edge,
         flow: &flow,
         streams: &streams,
@@ -99,8 +105,17 @@ pub async fn serve<H: Handler>(
                 .max_headers(limits.headers)
                 .max_buf_size(READ_BUFFER.max(limits.head))
                 .header_read_timeout(None)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
             driver.drive(connection, |it| it.graceful_shutdown()).await;
+            if flow.is_tunnel() {
+                let closed = async {
+                    flow.closed().await;
+                    Ok(())
+                };
+                driver.drive(closed, |_| {}).await;
+                flow.cut();
+            }
         }
         Speaks::Http2 => {
             let flood_limits = flood::Limits {
@@ -117,6 +132,7 @@ pub async fn serve<H: Handler>(
                 .max_send_buf_size(SEND_BUFFER)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
+                .enable_connect_protocol()
                 .serve_connection(TokioIo::new(guard), service);
             driver.drive(connection, |it| it.graceful_shutdown()).await;
             if let Some(flood) = found.flood() {
@@ -209,7 +225,7 @@ struct Driver<'a, H> {
 
 impl<H: Handler> Driver<'_, H> {
     /// Drives a connection to its end. `end` asks it to finish what is in flight and take nothing new.
-    async fn drive<C>(mut self, connection: C, end: impl Fn(Pin<&mut C>))
+    async fn drive<C>(&mut self, connection: C, end: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = hyper::Result<()>>,
     {
@@ -278,6 +294,11 @@ impl<H: Handler> Driver<'_, H> {
             false => usual,
         }
     }
+}
+
+/// Whether a request may become a tunnel, as far as the edge can tell.
+fn may_tunnel(request: &Request<Incoming>) -> bool {
+    request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
 }
 
 fn told(overdue: &Overdue, what: &str, client: ClientAddr, tally: &Tally) {

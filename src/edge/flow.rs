@@ -1,8 +1,11 @@
 //! What flows on one client connection, and which of its deadlines has passed. The judging is pure.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use crate::config::settings::EdgeDeadlines;
 use crate::ground::deadline::{self, Deadline};
@@ -34,6 +37,10 @@ pub struct Flow {
     /// Of those in flight, the ones that wait for us and not for the client.
     ours: AtomicUsize,
     resets: AtomicBool,
+    /// Once the connection is a tunnel: who is to be woken when it must end, and when it has.
+    is_tunnel: AtomicBool,
+    reader: Mutex<Option<Waker>>,
+    closed: Notify,
 }
 
 /// One request of the connection, from its head to the last of its answer.
@@ -88,6 +95,9 @@ impl Flow {
             in_flight: AtomicUsize::new(0),
             ours: AtomicUsize::new(0),
             resets: AtomicBool::new(false),
+            is_tunnel: AtomicBool::new(false),
+            reader: Mutex::default(),
+            closed: Notify::new(),
         }
     }
 
@@ -143,6 +153,38 @@ impl Flow {
     /// For how long nothing has been asked; zero while something is.
     pub fn idle(&self) -> Duration {
         self.glance().idle.unwrap_or_default()
+    }
+
+    /// Whether the connection was handed on.
+    pub fn is_tunnel(&self) -> bool {
+        self.is_tunnel.load(Ordering::Relaxed)
+    }
+
+    /// Who reads the tunnel waits for bytes.
+    pub fn waits(&self, reader: &Waker) {
+        let mut waiting = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting
+            .get_or_insert_with(|| reader.clone())
+            .clone_from(reader);
+    }
+
+    /// Ends a tunnel by a reset: who reads it learns that at once.
+    pub fn cut(&self) {
+        self.reset();
+        let mut waiting = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = waiting.take() {
+            reader.wake();
+        }
+    }
+
+    /// The socket is closed.
+    pub fn closes(&self) {
+        self.closed.notify_one();
+    }
+
+    /// Returns when the socket is closed.
+    pub async fn closed(&self) {
+        self.closed.notified().await;
     }
 
     /// Which deadline has passed, if any.
@@ -212,6 +254,11 @@ impl InFlight {
         if std::mem::replace(&mut self.is_ours, false) {
             self.flow.ours.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// From now on bytes mean nothing to us: the connection is handed on, and ends elsewhere.
+    pub fn tunnels(&self) {
+        self.flow.is_tunnel.store(true, Ordering::Relaxed);
     }
 
     /// The client would take more, and we have none: the next move is ours.

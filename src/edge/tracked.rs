@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::flow::InFlight;
@@ -39,6 +39,9 @@ pub fn tracked<B>(
     stream: Option<Arc<Stream>>,
 ) -> Response<Tracked<B>> {
     in_flight.gave();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        in_flight.tunnels();
+    }
     if let Some(stream) = &stream {
         stream.turn_to_client();
     }

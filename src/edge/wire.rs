@@ -82,6 +82,12 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.flow.is_tunnel() {
+            if self.flow.is_reset() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            self.flow.waits(cx.waker());
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -142,5 +148,6 @@ impl Drop for Wire {
             // Best effort: a socket that is closed already has nothing left to reset.
             let _ = self.stream.set_zero_linger();
         }
+        self.flow.closes();
     }
 }

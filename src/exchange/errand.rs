@@ -146,7 +146,8 @@ impl Errand {
 
     /// Takes a place among the streams, if this is to be one and has none yet.
     fn join_streams(&mut self, generation: &Generation) -> Result<(), Failure> {
-        if self.terms.stream && self.place.is_none() {
+        let lasts = self.terms.stream || self.taken.bid.is_some();
+        if lasts && self.place.is_none() {
             let place = self.shared.streams.enter(generation, &self.tally)?;
             self.place = Some(place);
         }
@@ -173,6 +174,7 @@ impl Errand {
             }
         };
         let way = Way {
+            request: &self.request,
             slot: &slot,
             visit: &visit,
             terms: &self.terms,

@@ -5,13 +5,15 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, TRAILER};
+use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::answer::{self, AnswerHead};
+use super::carry::{Carried, Tunnel, carry};
 use super::intake::Taken;
 use super::line;
 use super::live::{self, Manner};
@@ -22,11 +24,12 @@ use super::sending;
 use super::spool::SpoolWriter;
 use super::streams::{Place, Streams};
 use super::terms::{Terms, Times};
+use super::tunnel::Bid;
 use super::upload::Uplink;
 use super::window::{WindowReader, WindowWriter, window};
 use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::Tally;
 use crate::origin::{Ending, OriginSlot, Visit};
 
@@ -51,6 +54,8 @@ const COMMIT_BYTES: u64 = 64 << 10;
 /// What a visit needs beside its request.
 #[derive(Debug, Clone, Copy)]
 pub struct Way<'a> {
+    /// What was asked for, without its query.
+    pub request: &'a str,
     /// Leave to visit.
     pub slot: &'a OriginSlot,
     /// Its entry in the roster.
@@ -99,7 +104,9 @@ pub async fn visit(
             biased;
             result = &mut walk => match (result, generation.ending()) {
                 // The connection may break before its ending is heard of; the ending says more.
-                (Err(_), Some(ending)) => Err(ended(&ending, way.visit)),
+                (Err(failure), Some(ending)) if failure.party == Party::Origin => {
+                    Err(ended(&ending, way.visit))
+                }
                 (result, _) => result.map_err(|failure| (failure, false)),
             },
             ending = generation.ended() => Err(ended(&ending, way.visit)),
@@ -174,6 +181,17 @@ impl Walk<'_> {
                 .ok_or_else(|| self.late(times, total))?
                 .map_err(|error| broken(Phase::FirstByte, &error))?;
             visit.pulse().life(0);
+            if let Some(bid) = &self.taken.bid {
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    let commit = |head| {
+                        *self.delivery = Delivery::Answered;
+                        // There is no body, and nothing to read.
+                        commit(head, Some(window(terms.stall, tally).1));
+                    };
+                    return tunnel(answer, bid, &self.way, begun, commit).await;
+                }
+                bid.declined(answer.status())?;
+            }
             let (parts, body) = answer.into_parts();
             let asked = &self.taken.head;
             let mut head = answer::rebuild(&parts, &asked.method)?;
@@ -205,7 +223,7 @@ impl Walk<'_> {
             live::pass(body, writer, visit.pulse(), &terms.lasting, total).await
         };
         let done = match connection {
-            Some(connection) => beside(connection, take).await,
+            Some(connection) => beside(connection.with_upgrades(), take).await,
             None => take.await,
         };
         if is_whole && keeps {
@@ -227,6 +245,7 @@ impl Walk<'_> {
             && head.method.is_idempotent()
             && self.taken.body.is_at_hand()
             && !self.taken.trailers
+            && self.taken.bid.is_none()
             && !self.way.terms.stream
     }
 
@@ -239,11 +258,41 @@ impl Walk<'_> {
     }
 }
 
+/// The tunnel the origin agreed to, to its end.
+async fn tunnel(
+    mut answer: Response<Incoming>,
+    bid: &Bid,
+    way: &Way<'_>,
+    begun: Instant,
+    commit: impl FnOnce(AnswerHead),
+) -> Result<(), Failure> {
+    let Way { terms, visit, .. } = *way;
+    let origin = hyper::upgrade::on(&mut answer);
+    let (parts, _) = answer.into_parts();
+    let head = bid.agreed(&parts)?;
+    visit.pulse().lasts(true);
+    commit(head);
+    let client = bid.met(terms.stall).await?;
+    let origin = origin.await;
+    let origin = origin.map_err(|error| broken(Phase::Answer, &error))?;
+    let tunnel = Tunnel {
+        terms,
+        pulse: visit.pulse(),
+        tally: way.tally,
+        total: Deadline::after(begun, terms.lasting.total.is),
+    };
+    let Carried { up, down, end } = carry(client, origin, tunnel).await;
+    let why = end.as_ref().err().map(tracing::field::display);
+    tracing::info!(request = way.request, up, down, why, "a tunnel ended");
+    Ok(())
+}
+
 /// A place for the answer as a stream, if it is one. What would merely like not to be buffered is buffered where
 /// there is no place for it; events are refused then, because they need not have an end.
 fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, Failure> {
     let enter = || way.streams.enter(way.slot.generation(), way.tally);
     match live::manner(head) {
+        _ if !head.has_body || head.length == Some(0) => Ok(None),
         // Its place was taken before it was sent.
         _ if way.terms.stream => Ok(Some(None)),
         Manner::Ordinary => Ok(None),

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use super::head::OriginHead;
 use super::spool::{self, SpoolWriter, Store, Whole};
 use super::terms::Limit;
+use super::tunnel::Bid;
 use super::upload::Live;
 use crate::config::settings::{EdgeDeadlines, Pace};
 use crate::ground::deadline::{self, Deadline};
@@ -25,6 +26,8 @@ pub struct Taken {
     pub has_body: bool,
     /// Whether its client takes trailers, and the origin is to be told so.
     pub trailers: bool,
+    /// Its wish to become a tunnel.
+    pub bid: Option<Bid>,
 }
 
 /// The body of a request.
@@ -72,6 +75,7 @@ where
         body: Load::Whole(writer.into_whole().await?),
         has_body,
         trailers: false,
+        bid: None,
     })
 }
 

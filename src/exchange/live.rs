@@ -32,11 +32,12 @@ pub fn manner(head: &AnswerHead) -> Manner {
         let first = value.and_then(|it| it.split(';').next());
         first.is_some_and(|it| it.trim().eq_ignore_ascii_case(wanted))
     };
-    match head.has_body && head.length != Some(0) {
-        false => Manner::Ordinary,
-        true if says(CONTENT_TYPE, "text/event-stream") => Manner::Events,
-        true if says(HeaderName::from_static("x-accel-buffering"), "no") => Manner::Unbuffered,
-        true => Manner::Ordinary,
+    if says(CONTENT_TYPE, "text/event-stream") {
+        Manner::Events
+    } else if says(HeaderName::from_static("x-accel-buffering"), "no") {
+        Manner::Unbuffered
+    } else {
+        Manner::Ordinary
     }
 }
 
@@ -126,7 +127,5 @@ mod tests {
         assert_eq!(told(&[events]), Manner::Events);
         assert_eq!(told(&[("x-accel-buffering", "No")]), Manner::Unbuffered);
         assert_eq!(told(&[("x-accel-buffering", "yes")]), Manner::Ordinary);
-        let empty = [events, ("content-length", "0")];
-        assert_eq!(told(&empty), Manner::Ordinary);
     }
 }

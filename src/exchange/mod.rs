@@ -2,10 +2,14 @@
 //! leave, [`forward`] visits the origin, [`redirect`] mends where it sends to, [`answer`] gives; a failure goes
 //! through [`replay`] or [`rescue`].
 //!
+//! Where a route or an answer says so, bodies go past the spool: [`upload`] to the origin, [`window`] to the client,
+//! [`tunnel`] both ways; [`streams`] counts them.
+//!
 //! The visit is an errand of its own: it goes on when the client has left, so that the origin's slot is given
 //! back when the origin is done and not when a client loses patience.
 
 mod answer;
+mod carry;
 mod errand;
 mod forward;
 mod head;
@@ -23,7 +27,9 @@ mod sending;
 mod spool;
 mod streams;
 mod terms;
+mod tunnel;
 mod upload;
+mod websocket;
 mod window;
 
 use std::sync::Arc;
@@ -115,7 +121,7 @@ impl Exchanges {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let told = told(&parts.method, parts.uri.path());
         let is_logged = self.shared.settings.log.access;
         let mut outcome = Outcome::begin(self.tally.clone(), is_logged, client, told);
@@ -123,6 +129,10 @@ impl Exchanges {
         let limits = &settings.edge.limits;
         let terms = Terms::of(settings, parts.uri.path());
         let default_host = self.shared.origin.view().address.authority();
+        let bid = match terms.upgrade {
+            true => tunnel::bid(&mut parts),
+            false => None,
+        };
         let rebuilt = head::rebuild(&parts, client, limits, &default_host);
         let head = match rebuilt {
             Ok(head) => head,
@@ -136,7 +146,11 @@ impl Exchanges {
             outcome.taken(body.len());
         }
         let trailers = terms.stream && takes_trailers(&parts.headers);
-        let taken = Taken { trailers, ..taken };
+        let taken = Taken {
+            trailers,
+            bid,
+            ..taken
+        };
         let request = outcome.request().to_owned();
         let errand = errand::send(self, taken, terms, request);
         let answer = errand.await;
@@ -177,6 +191,7 @@ impl Exchanges {
             body: Load::Live(Live::new(body, bounds)?),
             has_body: true,
             trailers: false,
+            bid: None,
         })
     }
 

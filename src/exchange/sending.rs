@@ -47,7 +47,10 @@ pub fn request(
     let headers = request.headers_mut();
     *headers = taken.head.headers.clone();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if taken.trailers {
+    if let Some(bid) = &taken.bid {
+        bid.ask(headers);
+    }
+    if taken.trailers && taken.bid.is_none() {
         headers.insert(CONNECTION, HeaderValue::from_static("close, TE"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

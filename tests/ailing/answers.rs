@@ -21,6 +21,12 @@ pub fn answer(request: &Request, to: &mut TcpStream) -> io::Result<()> {
             head(to, "200 OK", &format!("Content-Length: {length}"))?;
             pattern(request, to, length)
         }
+        ["unbuffered", n] => {
+            let length = parse(n);
+            let fields = format!("X-Accel-Buffering: no\r\nContent-Length: {length}");
+            head(to, "200 OK", &fields)?;
+            pattern(request, to, length)
+        }
         ["chunked", n] => chunked(request, to, parse(n)),
         ["close", n] => {
             to.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n")?;

@@ -15,3 +15,4 @@ mod spool;
 mod streams;
 mod streams_of_clients;
 mod traffic;
+mod tunnels;

@@ -11,10 +11,10 @@ use crate::support::response::pattern;
 use crate::support::{Leeward, ailing, free_port};
 
 /// An origin that serves several at once, so that streams have places.
-const CONCURRENT: [&str; 2] = ["--threads", "8"];
+pub const CONCURRENT: [&str; 2] = ["--threads", "8"];
 
 /// Leeward before a serial origin that may be held by one stream.
-fn lending(options: &[&str], more: &str) -> Leeward {
+pub fn lending(options: &[&str], more: &str) -> Leeward {
     let mut command = vec![
         ailing().display().to_string(),
         "--listen".into(),
@@ -29,7 +29,7 @@ fn lending(options: &[&str], more: &str) -> Leeward {
 }
 
 /// The value of a metric.
-fn metric(leeward: &Leeward, name: &str) -> f64 {
+pub fn metric(leeward: &Leeward, name: &str) -> f64 {
     let text = leeward.status_get("/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let value = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
@@ -193,4 +193,20 @@ fn a_stream_whose_client_stops_reading_is_ended_and_the_origin_released() {
         }
     };
     assert_ne!(cut.kind(), ErrorKind::TimedOut, "{cut}");
+}
+
+#[test]
+fn what_would_rather_not_be_buffered_is_buffered_where_there_is_no_place() {
+    let leeward = behind(&[], "");
+    let answer = h1::get(leeward.edge(), "/unbuffered/300000", DUE).expect("an answer");
+    assert!(answer.status == 200 && answer.body == pattern(300_000));
+    assert_eq!(metric(&leeward, STALL), 0.0);
+    let leeward = lending(&[], "[edge.deadlines]\nresponse_stall = \"1s\"\n");
+    let mut lazy = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    lazy.send(b"GET /unbuffered/100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    lazy.read_head_only().expect("a head");
+    let next = h1::get(leeward.edge(), "/", DUE).expect("the origin is free again");
+    assert_eq!(next.status, 200);
+    assert!(metric(&leeward, STALL) > 0.5);
 }

@@ -100,7 +100,8 @@ impl Idle {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<SendRequest<Full<Bytes>>> {
+/// Connects, with a task of its own for the connection.
+pub async fn connect(address: SocketAddr) -> io::Result<SendRequest<Full<Bytes>>> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let connector = TlsConnector::from(tls::config(&[&TLS13, &TLS12], &["h2"]));
@@ -194,7 +195,11 @@ pub fn arrivals(address: SocketAddr, ask: Ask, patience: Duration) -> io::Result
     }))
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+/// Bounds `work` by a patience.
+pub async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
     match tokio::time::timeout(patience, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),

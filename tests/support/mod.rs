@@ -17,6 +17,7 @@ pub mod process;
 pub mod response;
 pub mod tls;
 pub mod transcript;
+pub mod websocket;
 
 use std::fmt;
 
