@@ -149,8 +149,14 @@ fn an_answer_given_before_the_whole_request_was_read_arrives() {
     for round in 0..10 {
         let refused = h1::request(leeward.edge(), "POST", "/early", &[], &body, DUE);
         let refused = refused.expect("an answer");
-        // The origin closes with most of the body unread, so what we still write meets a reset.
-        assert_eq!(refused.status, 413, "round {round}: {}", refused.text());
+        // The origin closes with most of the body unread, so what we still write meets a reset. Seldom its own
+        // kernel had not sent the last of the answer by then; what was thrown away there nobody can bring.
+        let told = refused.header("proxy-status").unwrap_or_default();
+        let is_whole = refused.status == 413;
+        assert!(
+            is_whole || told.contains("http_response_incomplete"),
+            "round {round}: {told}"
+        );
     }
 }
 
