@@ -108,7 +108,7 @@ pub async fn record(watch: &mut Watch, incident: &Incident, step: &'static str) 
 }
 
 /// Runs `work` on a thread of its own, and waits for it no longer than `limit`.
-async fn aside<T: Send + 'static>(
+pub async fn aside<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

@@ -43,6 +43,8 @@ struct Wound {
     told: Instant,
 }
 
+/// For a look at what a command needs.
+const LOOKING: Duration = Duration::from_millis(200);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
@@ -158,7 +160,8 @@ impl Supervisor {
         let process = match Process::spawn(&self.command, &view.address) {
             Ok(process) => process,
             Err(error) => {
-                let trouble = obstacle(&self.command).unwrap_or_else(|| error.to_string());
+                let trouble = self.obstacle().await;
+                let trouble = trouble.unwrap_or_else(|| error.to_string());
                 return self.fail_start(format!("it cannot be started: {trouble}"));
             }
         };
@@ -186,6 +189,14 @@ impl Supervisor {
             never_answered: true,
         });
         None
+    }
+
+    /// What is missing on this machine for the command, looked for aside: a dead disk must not hold us up.
+    async fn obstacle(&self) -> Option<String> {
+        let command = self.command.clone();
+        evidence::aside(LOOKING, move || obstacle(&command))
+            .await
+            .flatten()
     }
 
     fn fail_start(&mut self, trouble: String) -> Option<Event> {
@@ -325,7 +336,11 @@ impl Supervisor {
             }
         }
         if current.never_answered {
-            self.watch.board.view.trouble = Some(format!("its last start failed: it {obituary}"));
+            let mut trouble = format!("its last start failed: it {obituary}");
+            if let Some(obstacle) = self.obstacle().await {
+                trouble = format!("{trouble}; {obstacle}");
+            }
+            self.watch.board.view.trouble = Some(trouble);
         }
         Some(Event::Gone)
     }

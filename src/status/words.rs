@@ -31,7 +31,7 @@ pub(super) fn about(
 /// Why requests were lost, by the word that counts them.
 pub(super) fn loss(word: &str) -> &str {
     match word {
-        "wait" => "waited in vain",
+        "wait" => "no origin in time",
         "full" => "too many waited",
         "died" => "the origin died with it",
         "timed_out" => "the origin was too slow",

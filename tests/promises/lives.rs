@@ -50,6 +50,26 @@ fn a_killed_origin_is_replaced_and_its_clients_see_only_a_wait() {
     assert!(told[0]["ending"]["downtime_seconds"].is_number());
 }
 
+/// A dying process may close its listener last: whoever asks again too soon dies in its queue. A race, so more than
+/// one round.
+#[test]
+fn a_request_whose_origin_is_killed_under_it_is_sent_to_the_next() {
+    let leeward = behind(
+        &[],
+        "[restart]\nbackoff = \"50ms\"\nbackoff_most = \"1s\"\ndegraded_after = 100\n",
+    );
+    for round in 0..8 {
+        let at_work = pid(&leeward);
+        let edge = leeward.edge();
+        let client = std::thread::spawn(move || h1::get(edge, "/slow/300", DUE));
+        std::thread::sleep(Duration::from_millis(100));
+        signal(at_work, Signal::KILL);
+        let response = client.join().expect("a client").expect("an answer");
+        assert_eq!(response.status, 200, "round {round}: {}", response.text());
+        assert_ne!(response.origin_pid(), Some(at_work));
+    }
+}
+
 #[test]
 fn a_frozen_origin_is_replaced_and_held_requests_get_200() {
     let leeward = behind(&[], SOON);
