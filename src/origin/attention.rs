@@ -74,6 +74,10 @@ impl Attention {
                 self.has_answered = true;
             }
             Reading::Broken(_) => self.voice = Voice::Broken,
+            Reading::Unasked(_) => {
+                self.asked = None;
+                return;
+            }
             Reading::Silent => {
                 self.voice = Voice::Silent;
                 return;
@@ -272,6 +276,21 @@ mod tests {
         let life = Some(after(begun, 4));
         let evidence = attention.evidence(&[], life, after(begun, 60));
         assert_eq!(evidence.silence, Duration::ZERO);
+    }
+
+    #[test]
+    fn what_could_not_be_asked_tells_nothing() {
+        let begun = Instant::now();
+        let mut attention = Attention::new(begun);
+        attention.asked(after(begun, 1));
+        let no_descriptors = Reading::Unasked("too many open files".to_owned());
+        attention.heard(&no_descriptors, after(begun, 1));
+        let evidence = attention.evidence(&[], None, after(begun, 60));
+        assert_eq!(evidence.silence, Duration::ZERO);
+        assert!(!evidence.has_answered);
+        // Nor does it speak for an origin whose visits are silent.
+        let evidence = attention.evidence(&[visit(30)], None, after(begun, 60));
+        assert_eq!(evidence.silence, Duration::from_secs(30));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! How a generation ended, for those who were at work with it.
 
-use super::roster::VisitId;
+use std::time::Duration;
+
+use super::forensics::Findings;
+use super::roster::{VisitId, VisitSeen};
 use super::verdict::Verdict;
 
 /// The end of a generation: why, and which visits are suspected of it.
@@ -13,6 +16,30 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// Ended by this verdict, after so long a silence. Suspected are those visits that were as quiet as the origin,
+    /// unless the kernel still holds every byte of theirs unread.
+    pub fn of(
+        verdict: Verdict,
+        visits: &[VisitSeen],
+        silence: Duration,
+        findings: Option<&Findings>,
+    ) -> Self {
+        let untouched = |visit: &VisitSeen| {
+            let local = visit.local;
+            findings.is_some_and(|seen| local.is_some_and(|local| seen.untouched(local)))
+        };
+        let suspects = visits
+            .iter()
+            .filter(|visit| verdict.blames_requests() && !visit.is_lasting)
+            .filter(|visit| visit.quiet >= silence && !untouched(visit))
+            .map(|visit| visit.id)
+            .collect();
+        Self {
+            verdict: Some(verdict),
+            suspects,
+        }
+    }
+
     /// Ended with nobody left to say why: at a shutdown.
     pub fn silent() -> Self {
         Self {

@@ -28,6 +28,8 @@ pub enum Reading {
     Silent,
     /// Something came, or the connection ended, but it was no HTTP answer.
     Broken(String),
+    /// It could not be asked, for a reason of ours: descriptors have run out, say. That tells nothing of it.
+    Unasked(String),
 }
 
 /// How long the measuring of concurrency may take: many times what the first answer took, within bounds.
@@ -38,7 +40,7 @@ pub fn patience(first: &Reading) -> Duration {
     const MOST: Duration = Duration::from_secs(2);
     match first {
         Reading::Answered { took, .. } => (*took * 20).clamp(LEAST, MOST),
-        Reading::Refused | Reading::Silent | Reading::Broken(_) => MOST,
+        _ => MOST,
     }
 }
 
@@ -86,7 +88,10 @@ async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16
             std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
                 Reading::Refused
             }
-            _ => Reading::Broken(error.to_string()),
+            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
+                Reading::Broken(error.to_string())
+            }
+            _ => Reading::Unasked(error.to_string()),
         })?;
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(manners.title_case)

@@ -8,7 +8,6 @@ use super::incident::{Closing, Incident};
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
 use super::probe::Reading;
 use super::process::Process;
-use super::roster::VisitSeen;
 use super::senses::Senses;
 use super::verdict::{Confidence, Evidence, Judgement, Verdict};
 use super::view::State;
@@ -288,20 +287,7 @@ impl Supervisor {
         let current = self.current.as_mut()?;
         if let Some((_, ender)) = current.open.take() {
             let findings = incident.as_ref().and_then(|it| it.findings.as_ref());
-            let untouched = |visit: &VisitSeen| {
-                let local = visit.local;
-                findings.is_some_and(|seen| local.is_some_and(|local| seen.untouched(local)))
-            };
-            let suspects = visits
-                .iter()
-                .filter(|visit| verdict.blames_requests() && !visit.is_lasting)
-                .filter(|visit| visit.quiet >= silence && !untouched(visit))
-                .map(|visit| visit.id)
-                .collect();
-            ender.end(Ending {
-                verdict: Some(verdict),
-                suspects,
-            });
+            ender.end(Ending::of(verdict, &visits, silence, findings));
         }
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;

@@ -98,6 +98,8 @@ pub struct Probes {
     pub refused: u64,
     /// No HTTP.
     pub broken: u64,
+    /// It could not be asked, for a reason of ours.
+    pub unasked: u64,
 }
 
 impl State {
@@ -210,6 +212,7 @@ impl Probes {
             Reading::Silent => self.silent += 1,
             Reading::Refused => self.refused += 1,
             Reading::Broken(_) => self.broken += 1,
+            Reading::Unasked(_) => self.unasked += 1,
         }
     }
 }

@@ -103,13 +103,13 @@ pub struct Concurrency {
 /// What a probe met.
 #[derive(Debug, Clone, Serialize)]
 pub struct Probed {
-    /// `answered`, `silent`, `refused` or `broken`.
+    /// `answered`, `silent`, `refused`, `broken`, or `unasked` where it could not be asked.
     pub result: &'static str,
     /// The status of the answer.
     pub status: Option<u16>,
     /// How long the answer took.
     pub took_seconds: Option<f64>,
-    /// How it was broken.
+    /// How it was broken, or why it could not be asked.
     pub reason: Option<String>,
     /// How long ago it ended.
     pub ago_seconds: f64,
@@ -213,6 +213,7 @@ impl OriginFacts {
                 ("silent", view.probes.silent),
                 ("refused", view.probes.refused),
                 ("broken", view.probes.broken),
+                ("unasked", view.probes.unasked),
             ]),
             visits,
         }
@@ -226,6 +227,7 @@ impl Probed {
             Reading::Silent => "silent",
             Reading::Refused => "refused",
             Reading::Broken(_) => "broken",
+            Reading::Unasked(_) => "unasked",
         };
         let mut probed = Self {
             result,
@@ -239,7 +241,9 @@ impl Probed {
                 probed.status = Some(*status);
                 probed.took_seconds = Some(seconds(*took));
             }
-            Reading::Broken(reason) => probed.reason = Some(reason.clone()),
+            Reading::Broken(reason) | Reading::Unasked(reason) => {
+                probed.reason = Some(reason.clone())
+            }
             Reading::Silent | Reading::Refused => {}
         }
         probed
