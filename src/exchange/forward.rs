@@ -227,7 +227,7 @@ impl Walk<'_> {
             None => take.await,
         };
         if is_whole && keeps {
-            self.way.pool.put(line, self.way.slot.generation()).await;
+            self.way.pool.put(line, self.way.slot.generation());
         }
         // What the client did to its upload shows as a broken connection to the origin.
         match uplink.as_ref().and_then(Uplink::failure) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::SendRequest;
 
 use super::sending::Sending;
-use crate::ground::deadline::{self, Deadline};
+use crate::ground::deadline;
 use crate::origin::Generation;
 
 /// The kept connections of one edge thread.
@@ -42,8 +42,6 @@ struct Idle {
 
 /// More than these are closed at once: each may occupy a thread of the origin.
 const MOST: usize = 16;
-/// For the connection to notice that its answer has been taken.
-const SETTLE: Duration = Duration::from_millis(5);
 
 impl Pool {
     /// Nothing is kept yet; `keep` is how long something may be, `None` is never.
@@ -60,21 +58,15 @@ impl Pool {
     /// The connection that was used last, if one of this generation is kept and still open.
     pub fn take(&self, generation: &Generation) -> Option<Line> {
         let mut idle = self.idle();
-        while let Some(last) = idle.pop() {
-            if last.generation == generation.number && last.line.sender.is_ready() {
-                return Some(last.line);
-            }
-        }
-        None
+        idle.retain(|it| it.generation == generation.number && !it.line.sender.is_closed());
+        // One whose answer was taken this very moment may not have noticed it yet.
+        let last = idle.iter().rposition(|it| it.line.sender.is_ready())?;
+        Some(idle.remove(last).line)
     }
 
-    /// Keeps a connection whose answer was taken whole, if it can be used again.
-    pub async fn put(&self, mut line: Line, generation: &Generation) {
+    /// Keeps a connection whose answer was taken whole.
+    pub fn put(&self, mut line: Line, generation: &Generation) {
         let Some(keep) = self.0.keep else { return };
-        let settled = Deadline::within(SETTLE).bound(line.sender.ready()).await;
-        if !matches!(settled, Ok(Ok(()))) {
-            return;
-        }
         line.is_used = true;
         let mut idle = self.idle();
         if idle.len() >= MOST {

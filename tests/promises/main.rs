@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod control;
 mod house;
+mod kept;
 mod lives;
 mod real_origins;
 mod routes;
