@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use crate::house::{DUE, behind};
+use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::skip;
 use crate::support::h1::{self, Connection};
 use crate::support::netns::Pair;
@@ -14,18 +14,6 @@ use crate::support::{Leeward, ailing};
 const IMPATIENT: &str = "[edge.deadlines]\n\
     handshake = \"1s\"\nhead = \"1s\"\nbody_stall = \"1s\"\nbody_pace = \"1KiB/s after 2s\"\n\
     response_stall = \"2s\"\nkeep_alive = \"3s\"\n";
-
-/// Somebody else is served, and at once, by an origin that can serve only one.
-fn somebody_else_is_served(leeward: &Leeward) {
-    let asked = Instant::now();
-    let response = h1::get(leeward.edge(), "/", DUE).expect("an answer for somebody else");
-    assert_eq!(response.status, 200);
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
-}
 
 /// Reads until the other side ends the connection, and says how.
 fn ended(client: &mut Connection) -> ErrorKind {

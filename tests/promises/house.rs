@@ -1,8 +1,8 @@
 //! Leeward with the sick origin behind it, on ports of its own, as most promises want it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::{Leeward, ailing, free_port};
+use crate::support::{Leeward, ailing, free_port, h1};
 
 /// How long an answer may take where one is due, on a machine that is busy with other tests.
 pub const DUE: Duration = Duration::from_secs(30);
@@ -62,6 +62,18 @@ pub fn configuration(command: &[String], port: u16, more: &str) -> String {
          [origin]\naddress = \"127.0.0.1:{port}\"\n\
          [origin.process]\ncommand = {command:?}\n{more}"
     )
+}
+
+/// Somebody else is served, and at once, by an origin that can serve only one.
+pub fn somebody_else_is_served(leeward: &Leeward) {
+    let asked = Instant::now();
+    let response = h1::get(leeward.edge(), "/", DUE).expect("an answer for somebody else");
+    assert_eq!(response.status, 200);
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 /// All incidents written so far, the oldest first.

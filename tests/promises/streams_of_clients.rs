@@ -3,27 +3,14 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use crate::house::{DUE, behind};
-use crate::support::Leeward;
+use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::support::frames::{
     self, DATA, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
 };
-use crate::support::h1;
 use crate::support::response::pattern;
 
 const IMPATIENT: &str = "[edge.deadlines]\n\
     handshake = \"1s\"\nhead = \"1s\"\nresponse_stall = \"2s\"\nkeep_alive = \"3s\"\n";
-
-fn somebody_else_is_served(leeward: &Leeward) {
-    let asked = Instant::now();
-    let response = h1::get(leeward.edge(), "/", DUE).expect("an answer for somebody else");
-    assert_eq!(response.status, 200);
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
-}
 
 #[test]
 fn a_stream_whose_window_never_opens_is_reset_alone() {

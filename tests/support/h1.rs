@@ -65,21 +65,7 @@ impl Connection {
 
     /// Speaks TLS over a socket that is there already.
     pub fn over(socket: TcpStream, patience: Duration) -> io::Result<Connection> {
-        let config = tls::config(&[&TLS13, &TLS12], &["http/1.1"]);
-        let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(session, socket.try_clone()?);
-        while stream.conn.is_handshaking() {
-            stream
-                .conn
-                .complete_io(&mut stream.sock)
-                .map_err(as_timeout)?;
-        }
-        Ok(Connection {
-            stream: Box::new(stream),
-            socket,
-            patience,
-            unread: Vec::new(),
-        })
+        Connection::over_tls(socket, patience, &[&TLS13, &TLS12])
     }
 
     /// Connects without TLS.
@@ -101,7 +87,14 @@ impl Connection {
         patience: Duration,
         versions: &[&'static SupportedProtocolVersion],
     ) -> io::Result<Connection> {
-        let socket = dial(address, patience)?;
+        Connection::over_tls(dial(address, patience)?, patience, versions)
+    }
+
+    fn over_tls(
+        socket: TcpStream,
+        patience: Duration,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> io::Result<Connection> {
         let config = tls::config(versions, &["http/1.1"]);
         let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, socket.try_clone()?);
