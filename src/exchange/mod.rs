@@ -74,6 +74,8 @@ pub struct Exchanges {
     tally: Arc<Tally>,
     page: Page,
     pool: Pool,
+    /// What an HTTP/1.0 client that names no host is taken to mean.
+    default_host: String,
 }
 
 impl Shared {
@@ -106,6 +108,7 @@ impl Exchanges {
             tally: ledger.open(),
             page: shared.origin.page(),
             pool: Pool::new(shared.settings.origin.keep_alive),
+            default_host: shared.origin.view().address.authority(),
             shared,
         }
     }
@@ -128,12 +131,11 @@ impl Exchanges {
         let settings = &self.shared.settings;
         let limits = &settings.edge.limits;
         let terms = Terms::of(settings, parts.uri.path());
-        let default_host = self.shared.origin.view().address.authority();
         let bid = match terms.upgrade {
             true => tunnel::bid(&mut parts),
             false => None,
         };
-        let rebuilt = head::rebuild(&parts, client, limits, &default_host);
+        let rebuilt = head::rebuild(&parts, client, limits, &self.default_host);
         let head = match rebuilt {
             Ok(head) => head,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),

@@ -38,7 +38,6 @@ pub use ending::Ending;
 pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut};
 pub use incident::Journal;
 pub use probe::Reading;
-pub use process::LAUNCH;
 pub use roster::{Page, Pulse, Visit, VisitId};
 pub use view::{Care, State, View};
 

@@ -23,7 +23,7 @@ pub struct Process {
 }
 
 /// The hidden command of our own binary through which the origin is started; see `cli/launch`.
-pub const LAUNCH: &str = "launch";
+const LAUNCH: &str = "launch";
 
 /// What the origin inherits of our environment; all else is set by the configuration.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::attention::Attention;
-use super::forensics::{Listening, accept_queue, vital};
+use super::forensics::{Listening, Vital, accept_queue, vital};
 use super::gate::Generation;
 use super::pid::Pid;
 use super::probe::{self, Reading};
@@ -28,6 +28,8 @@ pub struct Senses {
     roster: Roster,
     pid: Option<Pid>,
     attention: Attention,
+    /// What the process looked like at the last look.
+    vital: Option<Vital>,
     probing: Option<Probing>,
     next_probe: Instant,
     next_look: Instant,
@@ -66,6 +68,7 @@ impl Senses {
             roster,
             pid,
             attention: Attention::new(now),
+            vital: None,
             probing: None,
             next_probe: now,
             next_look: now,
@@ -139,8 +142,7 @@ impl Senses {
         view.accept_queue = evidence.accept_queue;
         view.processor_share = evidence.processor_share;
         view.judgement = Some(judgement);
-        if let Some(pid) = self.pid {
-            let vital = vital(pid);
+        if let Some(vital) = &self.vital {
             view.resident = vital.resident_bytes.known().copied();
             view.descriptors = vital.descriptors.known().copied();
             view.threads = vital.threads.known().copied();
@@ -154,7 +156,9 @@ impl Senses {
         }
         self.next_look = now + if self.alert { ALERT } else { CALM };
         if let Some(pid) = self.pid {
-            self.attention.saw(&vital(pid), now);
+            let seen = vital(pid);
+            self.attention.saw(&seen, now);
+            self.vital = Some(seen);
         }
         self.attention.counted(&accept_queue(&self.listening));
     }

@@ -95,11 +95,7 @@ impl SpoolWriter {
         let caught_up = std::future::poll_fn(|cx| locked(&self.0).poll_backlog(cx));
         match deadline.bound(caught_up).await {
             Ok(result) => result,
-            Err(_) => {
-                let slow = format!("it took nothing for {PATIENCE:?} (spool.directory)");
-                let phase = locked(&self.0).phase;
-                Err(Failure::edge(phase, Cause::Disk(slow)))
-            }
+            Err(_) => Err(self.too_slow()),
         }
     }
 
@@ -124,11 +120,7 @@ impl SpoolWriter {
         let written = std::future::poll_fn(|cx| locked(&self.0).poll_written(cx));
         match Deadline::within(PATIENCE).bound(written).await {
             Ok(result) => result?,
-            Err(_) => {
-                let slow = format!("it took nothing for {PATIENCE:?} (spool.directory)");
-                let phase = locked(&self.0).phase;
-                return Err(Failure::edge(phase, Cause::Disk(slow)));
-            }
+            Err(_) => return Err(self.too_slow()),
         }
         let mut tee = locked(&self.0);
         let empty = Pages::new(0, &tee.store.budget);
@@ -136,6 +128,13 @@ impl SpoolWriter {
         pages.close_page();
         let rest = tee.overflow.take();
         Ok(Whole::new(pages, rest, tee.len, tee.phase))
+    }
+}
+
+impl SpoolWriter {
+    fn too_slow(&self) -> Failure {
+        let slow = format!("it took nothing for {PATIENCE:?} (spool.directory)");
+        Failure::edge(locked(&self.0).phase, Cause::Disk(slow))
     }
 }
 
