@@ -61,7 +61,7 @@ pub fn start(parts: Parts) -> io::Result<()> {
         let redirects = redirects?;
         let name = format!("edge-{number}");
         let heart = parts.hearts.add(name.clone());
-        let front = Front(Exchanges::new(parts.shared.clone(), &parts.ledger));
+        let front = Front(Exchanges::new(parts.shared.clone(), &parts.ledger, threads));
         let front_tally = front.0.tally().clone();
         let edge = Edge {
             settings: parts.settings.edge.clone(),

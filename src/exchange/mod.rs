@@ -102,12 +102,12 @@ impl Shared {
 }
 
 impl Exchanges {
-    /// For one more edge thread.
-    pub fn new(shared: Shared, ledger: &Ledger) -> Self {
+    /// For one of `threads` edge threads.
+    pub fn new(shared: Shared, ledger: &Ledger, threads: usize) -> Self {
         Self {
             tally: ledger.open(),
             page: shared.origin.page(),
-            pool: Pool::new(shared.settings.origin.keep_alive),
+            pool: Pool::new(shared.settings.origin.keep_alive, threads),
             default_host: shared.origin.view().address.authority(),
             shared,
         }

@@ -30,6 +30,8 @@ pub struct Line {
 #[derive(Debug)]
 struct Inner {
     keep: Option<Duration>,
+    /// How many edge threads share the origin's concurrency.
+    threads: usize,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -40,14 +42,15 @@ struct Idle {
     since: Instant,
 }
 
-/// More than these are closed at once: each may occupy a thread of the origin.
-const MOST: usize = 16;
-
 impl Pool {
-    /// Nothing is kept yet; `keep` is how long something may be, `None` is never.
-    pub fn new(keep: Option<Duration>) -> Self {
-        let idle = Mutex::default();
-        Self(Arc::new(Inner { keep, idle }))
+    /// Nothing is kept yet; `keep` is how long something may be, `None` is never. The pools of `threads` edge threads
+    /// together keep no more than the origin has slots: each may occupy a thread of it.
+    pub fn new(keep: Option<Duration>, threads: usize) -> Self {
+        Self(Arc::new(Inner {
+            keep,
+            threads: threads.max(1),
+            idle: Mutex::default(),
+        }))
     }
 
     /// Whether connections to this generation are kept at all.
@@ -69,7 +72,7 @@ impl Pool {
         let Some(keep) = self.0.keep else { return };
         line.is_used = true;
         let mut idle = self.idle();
-        if idle.len() >= MOST {
+        if idle.len() >= generation.concurrency().div_ceil(self.0.threads) {
             return;
         }
         let is_first = idle.is_empty();
