@@ -5,11 +5,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, VIA};
+use http::response::Parts;
 use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
-use super::errand::Reader;
-use super::head::{is_hop_by_hop, nominated, via};
+use super::head::{strip, via};
 use super::outcome::Outcome;
 use super::spool::SpoolReader;
 use super::window::WindowReader;
@@ -35,6 +35,17 @@ pub struct AnswerBody {
     outcome: Outcome,
 }
 
+/// Where the body of an answer is read.
+#[derive(Debug)]
+pub enum Reader {
+    /// It is small, and all there.
+    Whole(Bytes),
+    /// Behind the origin, at the client's pace.
+    Spool(SpoolReader),
+    /// With the origin.
+    Window(WindowReader),
+}
+
 #[derive(Debug)]
 enum Source {
     /// Read behind the origin; so many bytes are still to come, where that is known.
@@ -47,8 +58,8 @@ enum Source {
         reader: WindowReader,
         left: Option<u64>,
     },
-    /// Made by us.
-    Own(Option<Bytes>),
+    /// All of it in one piece.
+    Piece(Option<Bytes>),
     /// There is none.
     Nothing,
 }
@@ -57,26 +68,22 @@ enum Source {
 ///
 /// # Errors
 /// The origin's [`Failure`] at [`Phase::FirstByte`].
-pub fn rebuild(answer: &http::response::Parts, method: &Method) -> Result<AnswerHead, Failure> {
+pub fn rebuild(answer: Parts, method: &Method) -> Result<AnswerHead, Failure> {
     let status = answer.status;
     if status.is_informational() {
         let what = "an answer with a 1xx status that nobody asked for";
         return Err(Failure::origin(Phase::FirstByte, Cause::Unsupported(what)));
     }
-    let chunked = is_chunked(&answer.headers)?;
-    let nominated = nominated(&answer.headers);
-    let mut headers = HeaderMap::with_capacity(answer.headers.len() + 1);
-    for (name, value) in &answer.headers {
-        if !is_hop_by_hop(name, &nominated) && *name != CONTENT_LENGTH {
-            headers.append(name, value.clone());
-        }
-    }
+    let mut headers = answer.headers;
+    let chunked = is_chunked(&headers)?;
+    let length = length(&headers)?;
+    strip(&mut headers);
     headers.append(VIA, via(Version::HTTP_11));
     let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-    let length = length(&answer.headers)?;
-    if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT && !chunked) {
-        headers.insert(CONTENT_LENGTH, length.into());
-    }
+    match length.filter(|_| status != StatusCode::NO_CONTENT && !chunked) {
+        Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
+        None => headers.remove(CONTENT_LENGTH),
+    };
     let has_body = method != Method::HEAD && !bodiless;
     Ok(AnswerHead {
         status,
@@ -120,6 +127,8 @@ impl AnswerBody {
     pub fn of(head: &AnswerHead, reader: Reader, outcome: Outcome) -> Self {
         let source = match reader {
             _ if !head.has_body || head.length == Some(0) => Source::Nothing,
+            Reader::Whole(bytes) if bytes.is_empty() => Source::Nothing,
+            Reader::Whole(bytes) => Source::Piece(Some(bytes)),
             Reader::Spool(reader) => match head.length.or_else(|| reader.whole_len()) {
                 Some(0) => Source::Nothing,
                 left => Source::Spool { reader, left },
@@ -136,7 +145,7 @@ impl AnswerBody {
     pub fn own(bytes: Bytes, outcome: Outcome) -> Self {
         let source = match bytes.is_empty() {
             true => Source::Nothing,
-            false => Source::Own(Some(bytes)),
+            false => Source::Piece(Some(bytes)),
         };
         Self::from(source, outcome)
     }
@@ -160,7 +169,7 @@ impl Body for AnswerBody {
         let Self { source, outcome } = self.get_mut();
         let bytes = match source {
             Source::Nothing => return Poll::Ready(None),
-            Source::Own(bytes) => match bytes.take() {
+            Source::Piece(bytes) => match bytes.take() {
                 Some(bytes) => bytes,
                 None => return Poll::Ready(None),
             },
@@ -212,8 +221,8 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Nothing | Source::Own(None) => SizeHint::with_exact(0),
-            Source::Own(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Nothing | Source::Piece(None) => SizeHint::with_exact(0),
+            Source::Piece(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Source::Spool { left, .. } | Source::Window { left, .. } => {
                 left.map_or_else(SizeHint::default, SizeHint::with_exact)
             }
@@ -224,8 +233,8 @@ impl Body for AnswerBody {
 impl AnswerBody {
     fn is_given(source: &Source) -> bool {
         match source {
-            Source::Nothing | Source::Own(None) => true,
-            Source::Own(Some(_)) => false,
+            Source::Nothing | Source::Piece(None) => true,
+            Source::Piece(Some(_)) => false,
             Source::Spool { reader, left } => *left == Some(0) || reader.is_done(),
             Source::Window { left, .. } => *left == Some(0),
         }
@@ -242,7 +251,7 @@ mod tests {
             answer = answer.header(*name, *value);
         }
         let (parts, ()) = answer.body(()).unwrap().into_parts();
-        rebuild(&parts, &Method::GET)
+        rebuild(parts, &Method::GET)
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Carries the bytes of a tunnel both ways until one side ends it, or nothing has moved for long.
 
 use std::future::Future;
+use std::io::Cursor;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,6 +19,7 @@ use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Count, Tally};
 use crate::origin::Pulse;
+use crate::origin::dial::OriginStream;
 
 /// What bounds and measures a tunnel.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +52,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Read at once: one record of TLS.
 const PIECE: usize = 16 << 10;
 
-/// Carries bytes between the two until the end.
-pub async fn carry(client: Upgraded, origin: Upgraded, tunnel: Tunnel<'_>) -> Carried {
+/// Carries bytes between the two until the end. `origin` comes with what it has said already.
+pub async fn carry(client: Upgraded, origin: (OriginStream, Bytes), tunnel: Tunnel<'_>) -> Carried {
     let Tunnel {
         terms,
         pulse,
@@ -58,7 +61,9 @@ pub async fn carry(client: Upgraded, origin: Upgraded, tunnel: Tunnel<'_>) -> Ca
         total,
     } = tunnel;
     let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(client));
-    let (mut from_origin, mut to_origin) = tokio::io::split(TokioIo::new(origin));
+    let (origin, said) = origin;
+    let (from_origin, mut to_origin) = tokio::io::split(origin);
+    let mut from_origin = Cursor::new(said).chain(from_origin);
     let moved = Mutex::new(deadline::now());
     let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
     let idle = terms.lasting.idle;

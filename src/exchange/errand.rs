@@ -1,21 +1,23 @@
 //! The errand: waits for leave, visits the origin, and again where that is safe. It outlives the client.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::answer::AnswerHead;
+use super::answer::{AnswerHead, Reader};
 use super::forward::{self, Missed, Way};
 use super::hold::Wait;
 use super::intake::Taken;
 use super::outcome::Visits;
 use super::pool::Pool;
 use super::replay::{self, Delivery, Past};
-use super::spool::{self, SpoolReader};
 use super::streams::Place;
 use super::terms::Terms;
-use super::window::WindowReader;
 use super::{Exchanges, Shared};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
@@ -35,15 +37,6 @@ pub struct Answer {
     pub origin: Option<Duration>,
 }
 
-/// Where the body of an answer is read.
-#[derive(Debug)]
-pub enum Reader {
-    /// Behind the origin, at the client's pace.
-    Spool(SpoolReader),
-    /// With the origin.
-    Window(WindowReader),
-}
-
 /// Whether a kept connection was closed by the origin, as it may be at any moment. Only what can be sent again
 /// without harm is sent over one.
 fn was_closed(missed: &Missed) -> bool {
@@ -58,9 +51,14 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 const NOTICING: Duration = Duration::from_millis(100);
 
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
-/// back for as long as it waits; once it is with the origin, it goes on to the end.
-pub async fn send(exchanges: &Exchanges, taken: Taken, terms: Terms, request: String) -> Answer {
-    let (reply, answer) = oneshot::channel();
+/// back for as long as it waits; once it is with the origin, it goes on to the end, by itself.
+pub fn send(
+    exchanges: &Exchanges,
+    taken: Taken,
+    terms: Terms,
+    request: Arc<str>,
+) -> impl Future<Output = Answer> + Send + use<> {
+    let course = Arc::new(Course::default());
     let errand = Errand {
         shared: exchanges.shared.clone(),
         tally: exchanges.tally.clone(),
@@ -73,15 +71,83 @@ pub async fn send(exchanges: &Exchanges, taken: Taken, terms: Terms, request: St
         place: None,
         wait: Wait::begin(),
         replays: 0,
-        reply: Some(reply),
+        course: course.clone(),
     };
-    tokio::spawn(errand.run());
-    answer.await.unwrap_or_else(|_| Answer {
-        result: Err(Failure::edge(Phase::Drain, Cause::NotReady)),
-        visits: Visits::default(),
-        wait: None,
-        origin: None,
-    })
+    Sent {
+        errand: Some(Box::pin(errand.run())),
+        course,
+    }
+}
+
+/// An errand as its client waits for it. It is run by whoever waits, so that a small exchange is not handed from task
+/// to task; it gets a task of its own when nobody waits any more and it is not done.
+struct Sent<E: Future<Output = ()> + Send + 'static> {
+    errand: Option<Pin<Box<E>>>,
+    course: Arc<Course>,
+}
+
+/// What an errand and its client tell each other.
+#[derive(Debug, Default)]
+struct Course {
+    answer: Mutex<Option<Answer>>,
+    /// It is with the origin now.
+    is_out: AtomicBool,
+    /// Nobody waits for it any more.
+    is_alone: AtomicBool,
+}
+
+impl<E: Future<Output = ()> + Send + 'static> Future for Sent<E> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let is_done = match &mut self.errand {
+            Some(errand) => errand.as_mut().poll(cx).is_ready(),
+            None => true,
+        };
+        if is_done {
+            self.errand = None;
+        }
+        match self.course.answer().take() {
+            // Dropping this sends what is left of it on.
+            Some(answer) => Poll::Ready(answer),
+            None if is_done => Poll::Ready(Answer {
+                result: Err(Failure::edge(Phase::Drain, Cause::NotReady)),
+                visits: Visits::default(),
+                wait: None,
+                origin: None,
+            }),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<E: Future<Output = ()> + Send + 'static> Drop for Sent<E> {
+    fn drop(&mut self) {
+        let Some(errand) = self.errand.take() else {
+            return;
+        };
+        if !self.course.is_out.load(Ordering::Relaxed) {
+            return;
+        }
+        self.course.is_alone.store(true, Ordering::Relaxed);
+        // A runtime that is going down takes nothing new.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(errand);
+        }
+    }
+}
+
+impl Course {
+    fn answer(&self) -> MutexGuard<'_, Option<Answer>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer is told once; whoever waits for it is running the errand, or has gone.
+    fn tell(&self, answer: Answer) {
+        if !self.is_alone.load(Ordering::Relaxed) {
+            *self.answer() = Some(answer);
+        }
+    }
 }
 
 struct Errand {
@@ -90,7 +156,7 @@ struct Errand {
     page: Page,
     taken: Taken,
     terms: Terms,
-    request: String,
+    request: Arc<str>,
     /// Taken when it is declared a stream.
     place: Option<Place>,
     wait: Wait,
@@ -98,8 +164,7 @@ struct Errand {
     /// A kept connection was of no use; the next is to be a new one.
     is_fresh: bool,
     replays: u32,
-    /// Taken when the client is answered.
-    reply: Option<oneshot::Sender<Answer>>,
+    course: Arc<Course>,
 }
 
 impl Errand {
@@ -113,17 +178,7 @@ impl Errand {
             {
                 return self.fail(failure);
             }
-            let waiting = self.shared.waiting.clone();
-            let client_left = async {
-                match &mut self.reply {
-                    Some(reply) => reply.closed().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let slot = tokio::select! {
-                slot = waiting.admit(&mut gate, &mut self.wait) => slot,
-                () = client_left => return,
-            };
+            let slot = self.shared.waiting.admit(&mut gate, &mut self.wait).await;
             let slot = match slot {
                 Ok(slot) => slot,
                 Err(failure) => return self.fail(failure),
@@ -133,8 +188,13 @@ impl Errand {
             }
             let wait = deadline::now() - begun;
             self.tally.time(Span::Wait, wait);
-            match self.visit(slot, wait).await {
+            self.course.is_out.store(true, Ordering::Relaxed);
+            let visited = self.visit(slot, wait).await;
+            self.course.is_out.store(false, Ordering::Relaxed);
+            match visited {
                 Ok(()) => return,
+                // Nobody would take the answer.
+                Err(_) if self.course.is_alone.load(Ordering::Relaxed) => return,
                 Err(missed) if was_closed(&missed) && !self.is_fresh => self.is_fresh = true,
                 Err(missed) if self.may_go_again(&missed) => {
                     self.go_again(&missed, &mut gate).await;
@@ -155,23 +215,19 @@ impl Errand {
     }
 
     async fn visit(&mut self, slot: OriginSlot, wait: Duration) -> Result<(), Missed> {
-        let (writer, reader) = spool::tee(&self.shared.store, Phase::Answer);
         let visit = self.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();
-        let reply = &mut self.reply;
+        let course = &self.course;
         let mut is_stream = false;
-        let commit = |head: AnswerHead, window: Option<WindowReader>| {
-            is_stream = window.is_some();
-            let reader = window.map_or(Reader::Spool(reader), Reader::Window);
-            if let Some(reply) = reply.take() {
-                let _ = reply.send(Answer {
-                    result: Ok((head, reader)),
-                    visits,
-                    wait: Some(wait),
-                    origin: Some(deadline::now() - begun),
-                });
-            }
+        let commit = |head: AnswerHead, reader: Reader| {
+            is_stream = matches!(reader, Reader::Window(_));
+            course.tell(Answer {
+                result: Ok((head, reader)),
+                visits,
+                wait: Some(wait),
+                origin: Some(deadline::now() - begun),
+            });
         };
         let way = Way {
             request: &self.request,
@@ -179,7 +235,7 @@ impl Errand {
             visit: &visit,
             terms: &self.terms,
             manners: self.shared.settings.origin.manners,
-            spool: &writer,
+            store: &self.shared.store,
             streams: &self.shared.streams,
             pool: &self.pool,
             is_fresh: self.is_fresh,
@@ -192,9 +248,8 @@ impl Errand {
         self.tally
             .add(Count::BytesFromOrigin, visit.pulse().received());
         if let Err(missed) = &done {
-            writer.end(Err(missed.failure.clone()));
             if missed.delivery == Delivery::Answered && missed.failure.party != Party::Client {
-                tracing::warn!(request = self.request, why = %missed.failure, "an answer was cut off");
+                tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
             }
             if missed.failure.cause == Cause::Refused {
                 self.shared.origin.report(Reading::Refused);
@@ -240,19 +295,16 @@ impl Errand {
         let _ = pause.bound(gate.changed()).await;
         self.replays += 1;
         self.tally.count(Count::ExchangesReplayed);
-        tracing::info!(request = self.request, because = %missed.failure, "sent to the origin again");
+        tracing::info!(request = &*self.request, because = %missed.failure, "sent to the origin again");
     }
 
-    fn fail(mut self, failure: Failure) {
-        let visits = self.visits();
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Answer {
-                result: Err(failure),
-                visits,
-                wait: None,
-                origin: None,
-            });
-        }
+    fn fail(self, failure: Failure) {
+        self.course.tell(Answer {
+            result: Err(failure),
+            visits: self.visits(),
+            wait: None,
+            origin: None,
+        });
     }
 
     fn visits(&self) -> Visits {

@@ -1,32 +1,30 @@
 //! One visit to the origin: dial, send, take the answer into a spool at loopback speed, all under the
 //! origin's deadlines. The client's pace plays no part in it.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::header::{CONNECTION, TRAILER};
-use http::{Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::StatusCode;
+use http::header::TRAILER;
+use http::response::Parts;
 
-use super::answer::{self, AnswerHead};
+use super::answer::{self, AnswerHead, Reader};
 use super::carry::{Carried, Tunnel, carry};
 use super::intake::Taken;
+use super::leg::Leg;
 use super::line;
 use super::live::{self, Manner};
 use super::manners;
 use super::pool::Pool;
+use super::receive::{Filling, receive};
 use super::replay::Delivery;
 use super::sending;
-use super::spool::SpoolWriter;
+use super::spool::{SpoolWriter, Store};
 use super::streams::{Place, Streams};
 use super::terms::{Terms, Times};
 use super::tunnel::Bid;
 use super::upload::Uplink;
-use super::window::{WindowReader, WindowWriter, window};
+use super::window::{WindowWriter, window};
 use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
@@ -46,11 +44,6 @@ pub struct Missed {
     pub was_kept: bool,
 }
 
-/// An answer is given to the client no later than this after its head, however much of it there is.
-const COMMIT_AFTER: Duration = Duration::from_millis(50);
-/// Or as soon as this much of its body has come. Until then a failure can still be mended unseen.
-const COMMIT_BYTES: u64 = 64 << 10;
-
 /// What a visit needs beside its request.
 #[derive(Debug, Clone, Copy)]
 pub struct Way<'a> {
@@ -68,41 +61,35 @@ pub struct Way<'a> {
     pub pool: &'a Pool,
     /// Whether a kept connection may be used.
     pub is_fresh: bool,
-    /// Where the answer goes, unless it is a stream.
-    pub spool: &'a SpoolWriter,
+    /// Where the answer rests, unless it is a stream.
+    pub store: &'a Store,
     /// How many streams there are.
     pub streams: &'a Streams,
     /// The numbers of this thread.
     pub tally: &'a Arc<Tally>,
 }
 
-/// Visits the origin with `taken`. `commit` is called once, when the answer may be shown to the client;
-/// the body goes into the spool before and after, or through the window that `commit` is given.
-/// Ends when the answer is whole, or lost.
+/// Visits the origin with `taken`. `commit` is called once, when the answer may be shown to the client, with where its
+/// body is read. Ends when the answer is whole, or lost.
 ///
 /// # Errors
 /// [`Missed`], with [`Delivery::Answered`] when `commit` had been called.
 pub async fn visit(
     taken: &Taken,
     way: Way<'_>,
-    commit: impl FnOnce(AnswerHead, Option<WindowReader>),
+    commit: impl FnOnce(AnswerHead, Reader),
 ) -> Result<(), Missed> {
     let generation = way.slot.generation();
-    let mut stream = None;
-    let mut delivery = Delivery::NeverSent;
-    let mut was_kept = false;
+    let mut course = Course::default();
     let result = {
         let walk = Walk {
             taken,
             way,
-            delivery: &mut delivery,
-            was_kept: &mut was_kept,
-            stream: &mut stream,
+            course: &mut course,
         };
-        let mut walk = pin!(walk.go(commit));
         tokio::select! {
             biased;
-            result = &mut walk => match (result, generation.ending()) {
+            result = walk.go(commit) => match (result, generation.ending()) {
                 // The connection may break before its ending is heard of; the ending says more.
                 (Err(failure), Some(ending)) if failure.party == Party::Origin => {
                     Err(ended(&ending, way.visit))
@@ -113,16 +100,40 @@ pub async fn visit(
         }
     };
     result.map_err(|(failure, is_suspect)| {
-        if let Some(stream) = stream {
-            stream.end(Err(failure.clone()));
+        if let Some(spool) = course.spool {
+            spool.end(Err(failure.clone()));
+        }
+        if let Some(window) = course.window {
+            window.end(Err(failure.clone()));
         }
         Missed {
             failure,
-            delivery,
+            delivery: course.delivery,
             is_suspect,
-            was_kept,
+            was_kept: course.was_kept,
         }
     })
+}
+
+/// How far a walk has come, for whoever has to end what it leaves behind.
+struct Course {
+    delivery: Delivery,
+    was_kept: bool,
+    /// The answer's body, once it needs a spool.
+    spool: Option<SpoolWriter>,
+    /// The window to the client, once the answer is known to be a stream.
+    window: Option<WindowWriter>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self {
+            delivery: Delivery::NeverSent,
+            was_kept: false,
+            spool: None,
+            window: None,
+        }
+    }
 }
 
 /// The failure of a visit whose generation ended, and whether the visit is suspected of it.
@@ -138,17 +149,11 @@ fn ended(ending: &Ending, visit: &Visit) -> (Failure, bool) {
 struct Walk<'a> {
     taken: &'a Taken,
     way: Way<'a>,
-    delivery: &'a mut Delivery,
-    was_kept: &'a mut bool,
-    /// The window to the client, once the answer is known to be a stream.
-    stream: &'a mut Option<WindowWriter>,
+    course: &'a mut Course,
 }
 
 impl Walk<'_> {
-    async fn go(
-        self,
-        commit: impl FnOnce(AnswerHead, Option<WindowReader>),
-    ) -> Result<(), Failure> {
+    async fn go(mut self, commit: impl FnOnce(AnswerHead, Reader)) -> Result<(), Failure> {
         let Way {
             visit,
             terms,
@@ -157,83 +162,124 @@ impl Walk<'_> {
             ..
         } = self.way;
         let begun = deadline::now();
-        let times = terms.times();
-        let total = Deadline::after(begun, times.total.is);
-        let (mut request, uplink) = sending::request(self.taken, visit.pulse(), tally)?;
-        *request.version_mut() = manners.version.into();
+        let total = Deadline::after(begun, terms.times().total.is);
         let keeps = self.keeps();
-        if keeps {
-            request.headers_mut().remove(CONNECTION);
-        }
-        let (mut line, connection) = line::obtain(&self.way, total, keeps).await?;
-        *self.was_kept = line.is_used;
-        visit.connected(line.local);
+        let (message, uplink) =
+            sending::message(self.taken, &manners, keeps, visit.pulse(), tally)?;
+        let mut leg = match line::kept(&self.way, keeps) {
+            Some(leg) => {
+                self.course.was_kept = true;
+                leg
+            }
+            None => line::dial(&self.way, total).await?,
+        };
+        visit.connected(leg.local());
         let first_byte = terms.first_byte.deadline().min(total);
-        *self.delivery = Delivery::Unknown;
-        let mut is_whole = false;
-        let take = async {
-            let sent = line.sender.send_request(request);
-            let answer = match &uplink {
-                None => first_byte.bound(sent).await.ok(),
-                Some(uplink) => uplink.bound(sent, terms.first_byte, total).await,
-            };
-            let answer = answer
-                .ok_or_else(|| self.late(times, total))?
-                .map_err(|error| broken(Phase::FirstByte, &error))?;
-            visit.pulse().life(0);
-            if let Some(bid) = &self.taken.bid {
-                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    let commit = |head| {
-                        *self.delivery = Delivery::Answered;
-                        // There is no body, and nothing to read.
-                        commit(head, Some(window(terms.stall, tally).1));
-                    };
-                    return tunnel(answer, bid, &self.way, begun, commit).await;
-                }
-                bid.declined(answer.status())?;
-            }
-            let (parts, body) = answer.into_parts();
-            let asked = &self.taken.head;
-            let mut head = answer::rebuild(&parts, &asked.method)?;
-            let origin = &self.way.slot.generation().address;
-            manners::mend(&mut head.headers, &asked.headers, origin, &manners);
-            let Some(_place) = as_stream(&self.way, &head)? else {
-                let shown = Shown {
-                    head,
-                    commit: |head| commit(head, None),
-                    delivery: self.delivery,
-                };
-                take_body(body, shown, self.way.spool, visit, times, total).await?;
-                is_whole = true;
-                return Ok(());
-            };
-            if self.taken.trailers {
-                let named = parts.headers.get_all(TRAILER).iter().cloned();
-                head.headers.extend(named.map(|name| (TRAILER, name)));
-            }
-            if let Some(uplink) = &uplink {
-                uplink.answered();
-            }
-            visit.pulse().lasts(true);
-            let (writer, reader) = window(terms.stall, tally);
-            let writer = self.stream.insert(writer);
-            *self.delivery = Delivery::Answered;
-            commit(head, Some(reader));
-            let total = Deadline::after(begun, terms.lasting.total.is);
-            live::pass(body, writer, visit.pulse(), &terms.lasting, total).await
+        self.course.delivery = Delivery::Unknown;
+        let asked = leg.ask(message, &self.taken.head.method);
+        let answer = match &uplink {
+            None => first_byte.bound(asked).await.ok(),
+            Some(uplink) => uplink.bound(asked, terms.first_byte, total).await,
         };
-        let done = match connection {
-            Some(connection) => beside(connection.with_upgrades(), take).await,
-            None => take.await,
+        let done = match answer {
+            Some(Ok(parts)) => {
+                visit.pulse().life(0);
+                self.take(parts, leg, &uplink, begun, commit).await
+            }
+            Some(Err(error)) => Err(error.at(Phase::FirstByte)),
+            None => Err(self.late(terms.times(), total)),
         };
-        if is_whole && keeps {
-            self.way.pool.put(line, self.way.slot.generation());
-        }
         // What the client did to its upload shows as a broken connection to the origin.
         match uplink.as_ref().and_then(Uplink::failure) {
             Some(failure) if done.is_err() => Err(failure),
             _ => done,
         }
+    }
+
+    /// Takes the answer whose head has come, by whichever way it wants to go.
+    async fn take(
+        &mut self,
+        parts: Parts,
+        mut leg: Leg,
+        uplink: &Option<Uplink>,
+        begun: Instant,
+        commit: impl FnOnce(AnswerHead, Reader),
+    ) -> Result<(), Failure> {
+        let Way { visit, terms, .. } = self.way;
+        if let Some(bid) = &self.taken.bid {
+            if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                // There is no body, and nothing to read.
+                let reader = Reader::Whole(Default::default());
+                let head = bid.agreed(parts)?;
+                self.course.delivery = Delivery::Answered;
+                visit.pulse().lasts(true);
+                commit(head, reader);
+                return Box::pin(tunnel(leg, bid, &self.way, begun)).await;
+            }
+            bid.declined(parts.status)?;
+        }
+        let trailers: Vec<_> = match self.taken.trailers {
+            true => parts.headers.get_all(TRAILER).iter().cloned().collect(),
+            false => Vec::new(),
+        };
+        let asked = &self.taken.head;
+        let mut head = answer::rebuild(parts, &asked.method)?;
+        let origin = &self.way.slot.generation().address;
+        manners::mend(&mut head.headers, &asked.headers, origin, &self.way.manners);
+        if let Some(_place) = as_stream(&self.way, &head)? {
+            let named = trailers.into_iter().map(|name| (TRAILER, name));
+            head.headers.extend(named);
+            if let Some(uplink) = uplink {
+                uplink.answered();
+            }
+            return Box::pin(self.pass(leg, head, begun, commit)).await;
+        }
+        let Course {
+            delivery, spool, ..
+        } = self.course;
+        let commit = |head, reader| {
+            *delivery = Delivery::Answered;
+            commit(head, reader);
+        };
+        let times = terms.times();
+        let total = Deadline::after(begun, times.total.is);
+        let filling = Filling::new(self.way.store, spool);
+        receive(
+            &mut leg,
+            head,
+            commit,
+            filling,
+            visit.pulse(),
+            (times, total),
+        )
+        .await?;
+        if self.keeps() && leg.is_reusable() {
+            self.way.pool.put(leg, self.way.slot.generation());
+        }
+        Ok(())
+    }
+
+    /// Passes the answer on as it comes.
+    async fn pass(
+        &mut self,
+        mut leg: Leg,
+        head: AnswerHead,
+        begun: Instant,
+        commit: impl FnOnce(AnswerHead, Reader),
+    ) -> Result<(), Failure> {
+        let Way {
+            visit,
+            terms,
+            tally,
+            ..
+        } = self.way;
+        visit.pulse().lasts(true);
+        let (writer, reader) = window(terms.stall, tally);
+        let writer = self.course.window.insert(writer);
+        self.course.delivery = Delivery::Answered;
+        commit(head, Reader::Window(reader));
+        let total = Deadline::after(begun, terms.lasting.total.is);
+        live::pass(&mut leg, writer, visit.pulse(), &terms.lasting, total).await
     }
 
     /// Whether the connection may be kept for another request: one that does no harm should it have to be sent
@@ -258,30 +304,17 @@ impl Walk<'_> {
     }
 }
 
-/// The tunnel the origin agreed to, to its end.
-async fn tunnel(
-    mut answer: Response<Incoming>,
-    bid: &Bid,
-    way: &Way<'_>,
-    begun: Instant,
-    commit: impl FnOnce(AnswerHead),
-) -> Result<(), Failure> {
+/// The tunnel both agreed to, to its end.
+async fn tunnel(leg: Leg, bid: &Bid, way: &Way<'_>, begun: Instant) -> Result<(), Failure> {
     let Way { terms, visit, .. } = *way;
-    let origin = hyper::upgrade::on(&mut answer);
-    let (parts, _) = answer.into_parts();
-    let head = bid.agreed(&parts)?;
-    visit.pulse().lasts(true);
-    commit(head);
     let client = bid.met(terms.stall).await?;
-    let origin = origin.await;
-    let origin = origin.map_err(|error| broken(Phase::Answer, &error))?;
     let tunnel = Tunnel {
         terms,
         pulse: visit.pulse(),
         tally: way.tally,
         total: Deadline::after(begun, terms.lasting.total.is),
     };
-    let Carried { up, down, end } = carry(client, origin, tunnel).await;
+    let Carried { up, down, end } = carry(client, leg.into_tunnel(), tunnel).await;
     let why = end.as_ref().err().map(tracing::field::display);
     tracing::info!(request = way.request, up, down, why, "a tunnel ended");
     Ok(())
@@ -299,91 +332,4 @@ fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, 
         Manner::Unbuffered => Ok(enter().ok().map(Some)),
         Manner::Events => enter().map(|place| Some(Some(place))),
     }
-}
-
-struct Shown<'a, C> {
-    head: AnswerHead,
-    commit: C,
-    delivery: &'a mut Delivery,
-}
-
-async fn take_body<C: FnOnce(AnswerHead)>(
-    mut body: Incoming,
-    shown: Shown<'_, C>,
-    spool: &SpoolWriter,
-    visit: &Visit,
-    times: &Times,
-    total: Deadline,
-) -> Result<(), Failure> {
-    let commit_by = Deadline::within(COMMIT_AFTER);
-    let mut shown = Some(shown);
-    let show = |shown: &mut Option<Shown<'_, C>>| {
-        if let Some(shown) = shown.take() {
-            *shown.delivery = Delivery::Answered;
-            (shown.commit)(shown.head);
-        }
-    };
-    let mut idle = times.idle.deadline().min(total);
-    loop {
-        let by = match shown {
-            Some(_) => commit_by.min(idle),
-            None => idle,
-        };
-        let Ok(frame) = by.bound(body.frame()).await else {
-            if by == idle {
-                return Err(late(times, total));
-            }
-            show(&mut shown);
-            continue;
-        };
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| live::cut_off(&error))?;
-        idle = times.idle.deadline().min(total);
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        visit.pulse().life(data.len() as u64);
-        spool.push(data).await?;
-        if spool.len() >= COMMIT_BYTES {
-            show(&mut shown);
-        }
-    }
-    spool.end(Ok(()));
-    show(&mut shown);
-    Ok(())
-}
-
-fn late(times: &Times, total: Deadline) -> Failure {
-    let missed = match total.is_past(deadline::now()) {
-        true => times.total,
-        false => times.idle,
-    };
-    Failure::origin(Phase::Answer, missed.missed())
-}
-
-/// A connection that broke, or an answer that is no HTTP.
-pub fn broken(phase: Phase, error: &hyper::Error) -> Failure {
-    let cause = match error.is_parse() {
-        true => Cause::Malformed("its answer is not HTTP as we know it"),
-        false => Cause::Broken(error.to_string()),
-    };
-    Failure::origin(phase, cause)
-}
-
-/// Runs `work` with the connection it depends on beside it; what ails the connection shows in `work`.
-async fn beside<T>(connection: impl Future, work: impl Future<Output = T>) -> T {
-    let mut connection = pin!(connection);
-    let mut work = pin!(work);
-    let mut is_open = true;
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
-        }
-        if is_open && connection.as_mut().poll(cx).is_ready() {
-            is_open = false;
-        }
-        // What the connection has just received is there to be taken now.
-        work.as_mut().poll(cx)
-    })
-    .await
 }

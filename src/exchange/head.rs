@@ -75,6 +75,16 @@ pub fn is_hop_by_hop(name: &HeaderName, nominated: &[String]) -> bool {
     HOP_BY_HOP.contains(&name.as_str()) || nominated.iter().any(|other| other == name.as_str())
 }
 
+/// Takes away the fields that concern only one connection.
+pub fn strip(headers: &mut HeaderMap) {
+    for name in nominated(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
 /// The field names that `Connection` nominates, in lower case.
 pub fn nominated(headers: &HeaderMap) -> Vec<String> {
     headers

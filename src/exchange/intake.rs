@@ -7,7 +7,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::head::OriginHead;
-use super::spool::{self, SpoolWriter, Store, Whole};
+use super::spool::{self, SpoolReader, SpoolWriter, Store, Whole};
 use super::terms::Limit;
 use super::tunnel::Bid;
 use super::upload::Live;
@@ -64,15 +64,13 @@ where
     if hint.lower() > bounds.size.is {
         return Err(too_large(bounds.size));
     }
-    // Nobody reads it before it is whole; the reader is kept so that nothing is forgotten.
-    let (writer, _reader) = spool::tee(bounds.store, Phase::Body);
-    if has_body {
-        receive(body, &writer, bounds).await?;
-    }
-    let has_body = has_body || hint.exact().is_some_and(|length| length > 0);
+    let whole = match has_body {
+        true => receive(body, bounds).await?,
+        false => Whole::empty(),
+    };
     Ok(Taken {
         head,
-        body: Load::Whole(writer.into_whole().await?),
+        body: Load::Whole(whole),
         has_body,
         trailers: false,
         bid: None,
@@ -97,7 +95,10 @@ impl Load {
     }
 }
 
-async fn receive<B>(body: B, spool: &SpoolWriter, bounds: Bounds<'_>) -> Result<(), Failure>
+/// One piece no larger than this needs no spool.
+const SMALL: usize = 16 << 10;
+
+async fn receive<B>(body: B, bounds: Bounds<'_>) -> Result<Whole, Failure>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -105,23 +106,33 @@ where
     let stall = bounds.deadlines.body_stall;
     let mut pacer = Pacer::new(bounds.deadlines.body_pace);
     let mut body = std::pin::pin!(body);
+    // Nobody reads it before it is whole; the reader is kept so that nothing is forgotten.
+    let mut spool: Option<(SpoolWriter, SpoolReader)> = None;
     loop {
         let deadline = pacer.tighten(Deadline::within(stall));
         let frame = deadline
             .bound(body.frame())
             .await
             .map_err(|_| pacer.too_late(stall))?;
-        let Some(frame) = frame else { return Ok(()) };
+        let Some(frame) = frame else { break };
         let frame = frame
             .map_err(|error| Failure::client(Phase::Body, Cause::Broken(error.to_string())))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if spool.len() + data.len() as u64 > bounds.size.is {
+        pacer.moved(data.len());
+        if pacer.bytes > bounds.size.is {
             return Err(too_large(bounds.size));
         }
-        pacer.moved(data.len());
+        if spool.is_none() && data.len() <= SMALL && body.is_end_stream() {
+            return Ok(Whole::Piece(data));
+        }
+        let (spool, _) = spool.get_or_insert_with(|| spool::tee(bounds.store, Phase::Body));
         spool.push(data).await?;
+    }
+    match spool {
+        Some((spool, _reader)) => spool.into_whole().await,
+        None => Ok(Whole::empty()),
     }
 }
 

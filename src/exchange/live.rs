@@ -3,15 +3,14 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use http_body::Frame;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::answer::AnswerHead;
 use super::head::is_hop_by_hop;
+use super::leg::Leg;
 use super::terms::Times;
 use super::window::WindowWriter;
 use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::failure::{Failure, Phase};
 use crate::origin::Pulse;
 
 /// What an answer says of itself.
@@ -41,12 +40,12 @@ pub fn manner(head: &AnswerHead) -> Manner {
     }
 }
 
-/// Passes `body` on through `window` until it ends. `total` is when the visit must be over.
+/// Passes what comes over `leg` on through `window` until it ends. `total` is when the visit must be over.
 ///
 /// # Errors
 /// The origin's failure at [`Phase::Answer`], or the client's at [`Phase::Respond`].
 pub async fn pass(
-    mut body: Incoming,
+    leg: &mut Leg,
     window: &WindowWriter,
     pulse: &Pulse,
     times: &Times,
@@ -55,7 +54,7 @@ pub async fn pass(
     loop {
         let by = times.idle.deadline().min(total);
         let frame = tokio::select! {
-            frame = by.bound(body.frame()) => frame,
+            frame = by.bound(leg.frame()) => frame,
             failure = window.left() => return Err(failure),
         };
         let Ok(frame) = frame else {
@@ -66,28 +65,12 @@ pub async fn pass(
             return Err(Failure::origin(Phase::Answer, missed.missed()));
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| cut_off(&error))?;
+        let frame = frame.map_err(|error| error.at(Phase::Answer))?;
         pulse.life(frame.data_ref().map_or(0, |data| data.len() as u64));
         window.push(for_client(frame)).await?;
     }
     window.end(Ok(()));
     Ok(())
-}
-
-/// What it means that a body broke off.
-pub fn cut_off(error: &hyper::Error) -> Failure {
-    let cause = match error {
-        error if error.is_incomplete_message() || is_unexpected_end(error) => Cause::Truncated,
-        error if error.is_parse() => Cause::Malformed("its answer is not HTTP as we know it"),
-        error => Cause::Broken(error.to_string()),
-    };
-    Failure::origin(Phase::Answer, cause)
-}
-
-/// Whether the connection ended, in good order, in the middle of a body.
-fn is_unexpected_end(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    cause.is_some_and(|cause: &std::io::Error| cause.kind() == std::io::ErrorKind::UnexpectedEof)
 }
 
 /// Trailers must not speak of the framing or the connection.
@@ -118,7 +101,7 @@ mod tests {
             answer = answer.header(*name, *value);
         }
         let (parts, ()) = answer.body(()).unwrap().into_parts();
-        manner(&answer::rebuild(&parts, &http::Method::GET).unwrap())
+        manner(&answer::rebuild(parts, &http::Method::GET).unwrap())
     }
 
     #[test]

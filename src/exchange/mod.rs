@@ -15,11 +15,13 @@ mod forward;
 mod head;
 mod hold;
 mod intake;
+mod leg;
 mod line;
 mod live;
 mod manners;
 mod outcome;
 mod pool;
+mod receive;
 mod redirect;
 mod replay;
 mod rescue;
@@ -153,7 +155,7 @@ impl Exchanges {
             bid,
             ..taken
         };
-        let request = outcome.request().to_owned();
+        let request = outcome.request().clone();
         let errand = errand::send(self, taken, terms, request);
         let answer = errand.await;
         outcome.visited(answer.visits, answer.wait, answer.origin);
@@ -236,13 +238,16 @@ fn takes_trailers(request: &HeaderMap) -> bool {
 }
 
 /// The method and the target up to its query, cut to a decent length: queries may hold secrets.
-fn told(method: &Method, path: &str) -> String {
+fn told(method: &Method, path: &str) -> Arc<str> {
     const LONGEST: usize = 200;
-    let mut told = format!("{method} {path}");
+    let mut told = String::with_capacity(method.as_str().len() + 1 + path.len());
+    told.push_str(method.as_str());
+    told.push(' ');
+    told.push_str(path);
     if told.len() > LONGEST {
         let end = (0..=LONGEST).rev().find(|end| told.is_char_boundary(*end));
         told.truncate(end.unwrap_or(0));
         told.push('…');
     }
-    told
+    told.into()
 }

@@ -17,7 +17,7 @@ pub struct Outcome {
     tally: Arc<Tally>,
     is_logged: bool,
     client: ClientAddr,
-    request: String,
+    request: Arc<str>,
     begun: Instant,
     spans: Spans,
     status: Option<StatusCode>,
@@ -60,7 +60,12 @@ enum End {
 
 impl Outcome {
     /// An exchange begins: `request` is the method and the target up to its query.
-    pub fn begin(tally: Arc<Tally>, is_logged: bool, client: ClientAddr, request: String) -> Self {
+    pub fn begin(
+        tally: Arc<Tally>,
+        is_logged: bool,
+        client: ClientAddr,
+        request: Arc<str>,
+    ) -> Self {
         tally.count(Count::ExchangesBegun);
         Self {
             tally,
@@ -78,7 +83,7 @@ impl Outcome {
     }
 
     /// What was asked for, without its query.
-    pub fn request(&self) -> &str {
+    pub fn request(&self) -> &Arc<str> {
         &self.request
     }
 
@@ -169,7 +174,7 @@ impl Drop for Outcome {
         tracing::info!(
             target: "access",
             client = %self.client,
-            request = self.request,
+            request = &*self.request,
             status = self.status.map(|status| status.as_u16()),
             end = self.word(),
             bytes = self.bytes,

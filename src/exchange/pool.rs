@@ -2,42 +2,33 @@
 //!
 //! A serial origin is never kept waiting on a connection: an idle one would park it in `read`, the very disease.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::SendRequest;
-
-use super::sending::Sending;
+use super::leg::Leg;
 use crate::ground::deadline;
 use crate::origin::Generation;
 
 /// The kept connections of one edge thread.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
-/// A connection over which a request can be sent.
-#[derive(Debug)]
-pub struct Line {
-    /// Where it is sent.
-    pub sender: SendRequest<Sending>,
-    /// Our end of it.
-    pub local: Option<SocketAddr>,
-    /// Whether it has been used before, so that the origin may be about to close it.
-    pub is_used: bool,
-}
-
-#[derive(Debug)]
 struct Inner {
     keep: Option<Duration>,
     /// How many edge threads share the origin's concurrency.
     threads: usize,
-    idle: Mutex<Vec<Idle>>,
+    resting: Mutex<Resting>,
 }
 
-#[derive(Debug)]
+#[derive(Default)]
+struct Resting {
+    idle: Vec<Idle>,
+    /// Somebody closes what rests for too long.
+    is_swept: bool,
+}
+
 struct Idle {
-    line: Line,
+    leg: Leg,
     generation: u64,
     since: Instant,
 }
@@ -49,7 +40,7 @@ impl Pool {
         Self(Arc::new(Inner {
             keep,
             threads: threads.max(1),
-            idle: Mutex::default(),
+            resting: Mutex::default(),
         }))
     }
 
@@ -59,35 +50,35 @@ impl Pool {
     }
 
     /// The connection that was used last, if one of this generation is kept and still open.
-    pub fn take(&self, generation: &Generation) -> Option<Line> {
-        let mut idle = self.idle();
-        idle.retain(|it| it.generation == generation.number && !it.line.sender.is_closed());
-        // One whose answer was taken this very moment may not have noticed it yet.
-        let last = idle.iter().rposition(|it| it.line.sender.is_ready())?;
-        Some(idle.remove(last).line)
+    pub fn take(&self, generation: &Generation) -> Option<Leg> {
+        loop {
+            let mut last = self.resting().idle.pop()?;
+            if last.generation == generation.number && last.leg.is_fresh() {
+                return Some(last.leg);
+            }
+        }
     }
 
     /// Keeps a connection whose answer was taken whole.
-    pub fn put(&self, mut line: Line, generation: &Generation) {
+    pub fn put(&self, mut leg: Leg, generation: &Generation) {
         let Some(keep) = self.0.keep else { return };
-        line.is_used = true;
-        let mut idle = self.idle();
-        if idle.len() >= generation.concurrency().div_ceil(self.0.threads) {
+        let mut resting = self.resting();
+        if resting.idle.len() >= generation.concurrency().div_ceil(self.0.threads) {
             return;
         }
-        let is_first = idle.is_empty();
-        idle.push(Idle {
-            line,
+        leg.rest();
+        resting.idle.push(Idle {
+            leg,
             generation: generation.number,
             since: deadline::now(),
         });
-        if is_first {
+        if !std::mem::replace(&mut resting.is_swept, true) {
             tokio::spawn(sweep(Arc::downgrade(&self.0), keep));
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        locked(&self.0.idle)
+    fn resting(&self) -> MutexGuard<'_, Resting> {
+        locked(&self.0.resting)
     }
 }
 
@@ -97,14 +88,24 @@ async fn sweep(pool: std::sync::Weak<Inner>, keep: Duration) {
         tokio::time::sleep(keep).await;
         let Some(pool) = pool.upgrade() else { return };
         let now = deadline::now();
-        let mut idle = locked(&pool.idle);
-        idle.retain(|it| now.saturating_duration_since(it.since) < keep);
-        if idle.is_empty() {
+        let mut resting = locked(&pool.resting);
+        resting
+            .idle
+            .retain(|it| now.saturating_duration_since(it.since) < keep);
+        if resting.idle.is_empty() {
+            resting.is_swept = false;
             return;
         }
     }
 }
 
-fn locked(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(resting: &Mutex<Resting>) -> MutexGuard<'_, Resting> {
+    resting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let resting = self.resting().idle.len();
+        f.debug_struct("Pool").field("resting", &resting).finish()
+    }
 }

@@ -1,72 +1,31 @@
 //! A request as it is sent to the origin.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TE, TRANSFER_ENCODING};
-use http::{Method, Request};
-use http_body::{Body, Frame, SizeHint};
+use http::Method;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+};
 
 use super::intake::{Load, Taken};
+use super::leg::write::HeadWriter;
 use super::spool::WholeReader;
 use super::upload::{Uplink, Upload};
+use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::Tally;
 use crate::origin::Pulse;
 
-/// The request as it is sent, and how its upload goes if it is one.
-///
-/// # Errors
-/// The origin's failure: its body was sent before, and is gone.
-pub fn request(
-    taken: &Taken,
-    pulse: &Pulse,
-    tally: &Arc<Tally>,
-) -> Result<(Request<Sending>, Option<Uplink>), Failure> {
-    let (body, uplink) = match &taken.body {
-        Load::Whole(whole) => {
-            let sent = Sent {
-                body: whole.reader(),
-                is_begun: false,
-                left: whole.len(),
-                pulse: pulse.clone(),
-            };
-            (Sending::Whole(sent), None)
-        }
-        Load::Live(live) => {
-            let spent = || Failure::origin(Phase::Send, Cause::Truncated);
-            let (upload, link) = live.send(pulse, tally).ok_or_else(spent)?;
-            (Sending::Live(upload), Some(link))
-        }
-    };
-    let mut request = Request::new(body);
-    *request.method_mut() = taken.head.method.clone();
-    *request.uri_mut() = taken.head.target.clone().into();
-    let headers = request.headers_mut();
-    *headers = taken.head.headers.clone();
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if let Some(bid) = &taken.bid {
-        bid.ask(headers);
-    }
-    if taken.trailers && taken.bid.is_none() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close, TE"));
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if taken.has_body || means_a_body(&taken.head.method) {
-        match taken.body.length() {
-            Some(length) => headers.insert(CONTENT_LENGTH, length.into()),
-            None => headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-        };
-    }
-    Ok((request, uplink))
-}
-
-/// Whether a request without a body says so by a length of 0 (RFC 9110, section 8.6): primitive servers refuse
-/// a POST that tells no length, or wait for what never comes.
-fn means_a_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+/// A request, ready to be written.
+pub struct Message {
+    /// Its head, as it goes out.
+    pub head: Bytes,
+    /// Its body, where it has one.
+    pub body: Option<Sending>,
+    /// Whether that goes out in chunks, because nobody knows its length.
+    pub is_chunked: bool,
 }
 
 /// A body on its way to the origin.
@@ -77,69 +36,128 @@ pub enum Sending {
     Live(Upload),
 }
 
-impl Body for Sending {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        match self.get_mut() {
-            Self::Whole(sent) => Pin::new(sent).poll_frame(cx),
-            Self::Live(upload) => Pin::new(upload).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(sent) => sent.is_end_stream(),
-            Self::Live(upload) => upload.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(sent) => sent.size_hint(),
-            Self::Live(upload) => upload.size_hint(),
-        }
-    }
-}
-
-/// The body on its way to the origin, from the spool.
+/// A body on its way to the origin, from the spool.
 pub struct Sent {
     body: WholeReader,
     is_begun: bool,
-    left: u64,
     pulse: Pulse,
 }
 
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let this = self.get_mut();
-        let next = ready!(this.body.poll_next(cx));
-        if std::mem::replace(&mut this.is_begun, true) {
-            // The piece before was taken from us: the origin reads.
-            this.pulse.life(0);
+/// The request as it is sent, and how its upload goes if it is one. `keeps` asks the origin to leave the connection
+/// open.
+///
+/// # Errors
+/// The origin's failure: its body was sent before, and is gone. The client's: the origin speaks HTTP/1.0, and has to be
+/// told a length that the client did not tell.
+pub fn message(
+    taken: &Taken,
+    manners: &Manners,
+    keeps: bool,
+    pulse: &Pulse,
+    tally: &Arc<Tally>,
+) -> Result<(Message, Option<Uplink>), Failure> {
+    let (body, uplink) = match &taken.body {
+        Load::Whole(whole) if whole.len() == 0 => (None, None),
+        Load::Whole(whole) => {
+            let sent = Sent {
+                body: whole.reader(),
+                is_begun: false,
+                pulse: pulse.clone(),
+            };
+            (Some(Sending::Whole(sent)), None)
         }
-        Poll::Ready(next.map(|piece| {
-            let piece = piece?;
-            this.left = this.left.saturating_sub(piece.len() as u64);
-            Ok(Frame::data(piece))
-        }))
-    }
+        Load::Live(live) => {
+            let spent = || Failure::origin(Phase::Send, Cause::Truncated);
+            let (upload, link) = live.send(pulse, tally).ok_or_else(spent)?;
+            (Some(Sending::Live(upload)), Some(link))
+        }
+    };
+    let framing = framing(taken, manners.version)?;
+    let is_chunked = matches!(&framing, Some((name, _)) if *name == TRANSFER_ENCODING);
+    let head = head(taken, manners, keeps, framing);
+    let message = Message {
+        head,
+        body,
+        is_chunked,
+    };
+    Ok((message, uplink))
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
+fn head(
+    taken: &Taken,
+    manners: &Manners,
+    keeps: bool,
+    framing: Option<(HeaderName, HeaderValue)>,
+) -> Bytes {
+    let asked = &taken.head;
+    let mut head = HeadWriter::begin(
+        &asked.method,
+        &asked.target,
+        manners.version,
+        manners.title_case,
+    );
+    head.fields(&asked.headers);
+    if let Some(bid) = &taken.bid {
+        let mut wish = HeaderMap::new();
+        bid.ask(&asked.headers, &mut wish);
+        head.fields(&wish);
+    } else if taken.trailers {
+        head.field(&CONNECTION, &HeaderValue::from_static("close, TE"));
+        head.field(&TE, &HeaderValue::from_static("trailers"));
+    } else if !keeps {
+        head.field(&CONNECTION, &HeaderValue::from_static("close"));
     }
+    if let Some((name, value)) = framing {
+        head.field(&name, &value);
+    }
+    head.end()
+}
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+/// The field that tells how the end of the body is known, where one is due.
+fn framing(
+    taken: &Taken,
+    version: OriginVersion,
+) -> Result<Option<(HeaderName, HeaderValue)>, Failure> {
+    if !taken.has_body && !means_a_body(&taken.head.method) {
+        return Ok(None);
+    }
+    match taken.body.length() {
+        Some(length) => Ok(Some((CONTENT_LENGTH, length.into()))),
+        None if version == OriginVersion::V1_0 => {
+            let what =
+                "this origin speaks HTTP/1.0: a body that is streamed to it needs a Content-Length";
+            Err(Failure::client(Phase::Body, Cause::Unsupported(what)))
+        }
+        None => Ok(Some((
+            TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        ))),
+    }
+}
+
+/// Whether a request without a body says so by a length of 0 (RFC 9110, section 8.6): primitive servers refuse
+/// a POST that tells no length, or wait for what never comes.
+fn means_a_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+impl Sending {
+    /// The next bytes, `None` at the end, or why there are no more.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        match self {
+            Self::Whole(sent) => sent.poll_next(cx),
+            Self::Live(upload) => upload.poll_next(cx),
+        }
+    }
+}
+
+impl Sent {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let next = ready!(self.body.poll_next(cx));
+        if std::mem::replace(&mut self.is_begun, true) {
+            // The piece before was taken from us: the origin reads.
+            self.pulse.life(0);
+        }
+        Poll::Ready(next)
     }
 }

@@ -10,7 +10,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
 use super::answer::AnswerHead;
-use super::head::{is_hop_by_hop, nominated, via};
+use super::head::{nominated, strip, via};
 use super::terms::Limit;
 use super::websocket;
 use crate::ground::failure::{Cause, Failure, Phase};
@@ -38,6 +38,7 @@ pub fn bid(parts: &mut Parts) -> Option<Bid> {
             if parts.method != Method::CONNECT || protocol.as_ref() != WEBSOCKET.as_bytes() {
                 return None;
             }
+            parts.headers.remove(KEY);
             Some(fresh_key()?)
         }
         _ => {
@@ -72,14 +73,15 @@ fn fresh_key() -> Option<String> {
 }
 
 impl Bid {
-    /// Writes the wish into the head for the origin.
-    pub fn ask(&self, headers: &mut HeaderMap) {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+    /// The fields that tell the wish to the origin, beside those the client `asked` with.
+    pub fn ask(&self, asked: &HeaderMap, wish: &mut HeaderMap) {
+        wish.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        wish.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
         if let Some(Ok(key)) = self.key.as_deref().map(HeaderValue::from_str) {
-            headers.insert(KEY, key);
-            let version = headers.entry(VERSION);
-            version.or_insert(HeaderValue::from_static("13"));
+            wish.insert(KEY, key);
+            if !asked.contains_key(VERSION) {
+                wish.insert(VERSION, HeaderValue::from_static("13"));
+            }
         }
     }
 
@@ -87,18 +89,13 @@ impl Bid {
     ///
     /// # Errors
     /// The origin's failure: it did not agree to what it was asked.
-    pub fn agreed(&self, answer: &http::response::Parts) -> Result<AnswerHead, Failure> {
+    pub fn agreed(&self, answer: http::response::Parts) -> Result<AnswerHead, Failure> {
         let wrong = |what| Failure::origin(Phase::FirstByte, Cause::Malformed(what));
         if !is_websocket(&answer.headers) {
             return Err(wrong("it switched to another protocol than WebSocket"));
         }
-        let nominated = nominated(&answer.headers);
-        let mut headers = HeaderMap::with_capacity(answer.headers.len() + 1);
-        for (name, value) in &answer.headers {
-            if !is_hop_by_hop(name, &nominated) {
-                headers.append(name, value.clone());
-            }
-        }
+        let mut headers = answer.headers;
+        strip(&mut headers);
         headers.append(VIA, via(Version::HTTP_11));
         let status = match &self.key {
             None => {

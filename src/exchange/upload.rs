@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Sleep;
@@ -199,35 +199,21 @@ impl Upload {
     }
 }
 
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let this = self.get_mut();
-        let next = this.poll_client(cx);
-        let mut link = locked(&this.link.0);
+impl Upload {
+    /// The next bytes, `None` at the end, or why there are no more.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let next = self.poll_client(cx);
+        let mut link = locked(&self.link.0);
         if !std::mem::replace(&mut link.waits_for_client, next.is_pending()) {
             // The piece before was taken from us: the origin reads.
-            this.pulse.life(0);
+            self.pulse.life(0);
             link.moved = deadline::now();
         }
         if let Poll::Ready(Some(Err(failure))) = &next {
             link.failure = Some(failure.clone());
         }
         drop(link);
-        next.map(|next| next.map(|data| data.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        next
     }
 }
 

@@ -77,7 +77,7 @@ type Entries = Arc<Mutex<HashMap<u64, Entry>>>;
 
 #[derive(Debug)]
 struct Entry {
-    request: String,
+    request: Arc<str>,
     begun: Instant,
     local: Option<SocketAddr>,
     moved: Arc<Moved>,
@@ -136,7 +136,7 @@ impl Roster {
 
 impl Page {
     /// A visit begins: `request` is the method and the target up to its query.
-    pub fn enter(&self, request: String) -> Visit {
+    pub fn enter(&self, request: Arc<str>) -> Visit {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let begun = crate::ground::deadline::now();
         let moved = Arc::new(Moved::default());
@@ -221,7 +221,7 @@ impl Entry {
         let moved = shared.instant(self.moved.at.load(Ordering::Relaxed));
         VisitSeen {
             id,
-            request: self.request.clone(),
+            request: self.request.as_ref().to_owned(),
             age: now.saturating_duration_since(self.begun),
             quiet: now.saturating_duration_since(moved),
             local: self.local,
@@ -248,8 +248,8 @@ mod tests {
         let roster = Roster::new(Instant::now());
         let page = roster.open();
         assert_eq!(roster.last_life(), None);
-        let visit = page.enter("GET /a".to_owned());
-        let other = roster.open().enter("GET /b".to_owned());
+        let visit = page.enter("GET /a".into());
+        let other = roster.open().enter("GET /b".into());
         visit.pulse().life(10);
         assert!(roster.last_life().is_some());
         let seen = roster.visits(crate::ground::deadline::now(), 10);

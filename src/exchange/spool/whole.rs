@@ -13,7 +13,12 @@ use crate::ground::failure::{Cause, Failure, Phase};
 
 /// A whole body. Cloning it is cheap; what it holds is given back with the last clone.
 #[derive(Debug, Clone)]
-pub struct Whole(Arc<Parts>);
+pub enum Whole {
+    /// Small, in one piece, or empty.
+    Piece(Bytes),
+    /// In as many places as it took.
+    Parts(Arc<Parts>),
+}
 
 /// Reads a whole body from its beginning.
 #[derive(Debug)]
@@ -28,8 +33,9 @@ pub struct WholeReader {
     rest: usize,
 }
 
+/// A body in as many places as it took.
 #[derive(Debug)]
-struct Parts {
+pub struct Parts {
     pages: Pages,
     file: Option<(Arc<Spill>, u64)>,
     rest: VecDeque<Bytes>,
@@ -47,13 +53,18 @@ struct Fetch {
 const FETCH: u64 = 128 << 10;
 
 impl Whole {
+    /// A body of no bytes.
+    pub fn empty() -> Self {
+        Self::Piece(Bytes::new())
+    }
+
     /// What is in memory, then what is on disk, then what was still waiting for it.
     pub(super) fn new(pages: Pages, overflow: Option<Overflow>, len: u64, phase: Phase) -> Self {
         let (file, rest) = match overflow {
             Some(overflow) => (Some((overflow.spill, overflow.written)), overflow.waiting),
             None => (None, VecDeque::new()),
         };
-        Self(Arc::new(Parts {
+        Self::Parts(Arc::new(Parts {
             pages,
             file,
             rest,
@@ -64,7 +75,10 @@ impl Whole {
 
     /// Its length in bytes.
     pub fn len(&self) -> u64 {
-        self.0.len
+        match self {
+            Self::Piece(bytes) => bytes.len() as u64,
+            Self::Parts(parts) => parts.len,
+        }
     }
 
     /// Reads it from the beginning.
@@ -82,7 +96,14 @@ impl Whole {
 impl WholeReader {
     /// The next bytes, or `None` at the end. Waits for nothing but the disk.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        let parts = self.whole.0.clone();
+        let parts = match &self.whole {
+            Whole::Piece(bytes) => {
+                let is_first = std::mem::replace(&mut self.piece, 1) == 0;
+                let piece = is_first.then(|| bytes.clone());
+                return Poll::Ready(piece.filter(|it| !it.is_empty()).map(Ok));
+            }
+            Whole::Parts(parts) => parts.clone(),
+        };
         if let Some(piece) = parts.pages.piece(self.piece) {
             self.piece += 1;
             return Poll::Ready(Some(Ok(piece)));
