@@ -87,8 +87,11 @@ pub async fn serve<H: Handler>(
             request.extensions_mut().insert(tied);
         }
         let stream = (speaks == Speaks::Http2).then(|| streams.begin());
-        let answer = edge.handler.clone().handle(request, client);
-        async move { Ok::<_, Infallible>(tracked(answer.await, in_flight, stream)) }
+        let handler = edge.handler.clone();
+        async move {
+            let answer = handler.handle(request, client).await;
+            Ok::<_, Infallible>(tracked(answer, in_flight, stream))
+        }
     });
     let limits = &edge.settings.limits;
     let mut driver = Driver {
@@ -165,7 +168,7 @@ async fn handshake<H>(
     if let Ok(true) = is_plain {
         edge.tally.count(Count::HandshakesFailed);
         tracing::debug!(%client, "client, handshake: plain HTTP on a port that speaks TLS");
-        plain::refuse(stream).await;
+        Box::pin(plain::refuse(stream)).await;
         return None;
     }
     let wire = Wire::new(stream, flow.clone());

@@ -9,20 +9,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Thread;
 use super::answer::{AnswerHead, Reader};
 use super::forward::{self, Missed, Way};
 use super::hold::Wait;
 use super::intake::Taken;
 use super::outcome::Visits;
-use super::pool::Pool;
 use super::replay::{self, Delivery, Past};
 use super::streams::Place;
 use super::terms::Terms;
-use super::{Exchanges, Shared};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
-use crate::ground::ledger::{Count, Span, Tally};
-use crate::origin::{Gate, Generation, OriginSlot, Page, Reading};
+use crate::ground::ledger::{Count, Span};
+use crate::origin::{Gate, Generation, OriginSlot, Reading};
 
 /// What came of an errand, as far as the client is concerned.
 #[derive(Debug)]
@@ -53,17 +52,14 @@ const NOTICING: Duration = Duration::from_millis(100);
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
 /// back for as long as it waits; once it is with the origin, it goes on to the end, by itself.
 pub fn send(
-    exchanges: &Exchanges,
+    thread: Arc<Thread>,
     taken: Taken,
     terms: Terms,
     request: Arc<str>,
 ) -> impl Future<Output = Answer> + Send + use<> {
     let course = Arc::new(Course::default());
     let errand = Errand {
-        shared: exchanges.shared.clone(),
-        tally: exchanges.tally.clone(),
-        page: exchanges.page.clone(),
-        pool: exchanges.pool.clone(),
+        thread,
         is_fresh: false,
         taken,
         terms,
@@ -151,16 +147,13 @@ impl Course {
 }
 
 struct Errand {
-    shared: Shared,
-    tally: Arc<Tally>,
-    page: Page,
+    thread: Arc<Thread>,
     taken: Taken,
     terms: Terms,
     request: Arc<str>,
     /// Taken when it is declared a stream.
     place: Option<Place>,
     wait: Wait,
-    pool: Pool,
     /// A kept connection was of no use; the next is to be a new one.
     is_fresh: bool,
     replays: u32,
@@ -168,8 +161,14 @@ struct Errand {
 }
 
 impl Errand {
-    async fn run(mut self) {
-        let mut gate = self.shared.origin.gate();
+    /// To be held once: an async function holds its arguments twice.
+    fn run(self) -> impl Future<Output = ()> + Send + 'static {
+        let mut errand = self;
+        async move { errand.go().await }
+    }
+
+    async fn go(&mut self) {
+        let mut gate = self.thread.shared.origin.gate();
         let begun = deadline::now();
         loop {
             let open = gate.borrow().clone();
@@ -178,7 +177,12 @@ impl Errand {
             {
                 return self.fail(failure);
             }
-            let slot = self.shared.waiting.admit(&mut gate, &mut self.wait).await;
+            let slot = self
+                .thread
+                .shared
+                .waiting
+                .admit(&mut gate, &mut self.wait)
+                .await;
             let slot = match slot {
                 Ok(slot) => slot,
                 Err(failure) => return self.fail(failure),
@@ -187,7 +191,7 @@ impl Errand {
                 return self.fail(failure);
             }
             let wait = deadline::now() - begun;
-            self.tally.time(Span::Wait, wait);
+            self.thread.tally.time(Span::Wait, wait);
             self.course.is_out.store(true, Ordering::Relaxed);
             let visited = self.visit(slot, wait).await;
             self.course.is_out.store(false, Ordering::Relaxed);
@@ -208,14 +212,18 @@ impl Errand {
     fn join_streams(&mut self, generation: &Generation) -> Result<(), Failure> {
         let lasts = self.terms.stream || self.taken.bid.is_some();
         if lasts && self.place.is_none() {
-            let place = self.shared.streams.enter(generation, &self.tally)?;
+            let place = self
+                .thread
+                .shared
+                .streams
+                .enter(generation, &self.thread.tally)?;
             self.place = Some(place);
         }
         Ok(())
     }
 
     async fn visit(&mut self, slot: OriginSlot, wait: Duration) -> Result<(), Missed> {
-        let visit = self.page.enter(self.request.clone());
+        let visit = self.thread.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();
         let course = &self.course;
@@ -234,25 +242,28 @@ impl Errand {
             slot: &slot,
             visit: &visit,
             terms: &self.terms,
-            manners: self.shared.settings.origin.manners,
-            store: &self.shared.store,
-            streams: &self.shared.streams,
-            pool: &self.pool,
+            manners: self.thread.shared.settings.origin.manners,
+            store: &self.thread.shared.store,
+            streams: &self.thread.shared.streams,
+            pool: &self.thread.pool,
             is_fresh: self.is_fresh,
-            tally: &self.tally,
+            tally: &self.thread.tally,
         };
         let done = forward::visit(&self.taken, way, commit).await;
         if !is_stream {
-            self.tally.time(Span::Origin, deadline::now() - begun);
+            self.thread
+                .tally
+                .time(Span::Origin, deadline::now() - begun);
         }
-        self.tally
+        self.thread
+            .tally
             .add(Count::BytesFromOrigin, visit.pulse().received());
         if let Err(missed) = &done {
             if missed.delivery == Delivery::Answered && missed.failure.party != Party::Client {
                 tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
             }
             if missed.failure.cause == Cause::Refused {
-                self.shared.origin.report(Reading::Refused);
+                self.thread.shared.origin.report(Reading::Refused);
             }
         }
         done
@@ -275,6 +286,7 @@ impl Errand {
         // A deadline of the origin's that passed would pass again; so would a bad answer be given again.
         let is_final = is_final && ours.phase != Phase::Connect;
         let late = self
+            .thread
             .shared
             .waiting
             .deadline(&self.wait)
@@ -286,7 +298,7 @@ impl Errand {
     }
 
     async fn go_again(&mut self, missed: &Missed, gate: &mut watch::Receiver<Gate>) {
-        let by = self.shared.waiting.deadline(&self.wait);
+        let by = self.thread.shared.waiting.deadline(&self.wait);
         if missed.delivery == Delivery::NeverSent {
             let _ = by.bound(tokio::time::sleep(REFUSED_PAUSE)).await;
             return;
@@ -294,11 +306,11 @@ impl Errand {
         let pause = Deadline::within(NOTICING).min(by);
         let _ = pause.bound(gate.changed()).await;
         self.replays += 1;
-        self.tally.count(Count::ExchangesReplayed);
+        self.thread.tally.count(Count::ExchangesReplayed);
         tracing::info!(request = &*self.request, because = %missed.failure, "sent to the origin again");
     }
 
-    fn fail(self, failure: Failure) {
+    fn fail(&self, failure: Failure) {
         self.course.tell(Answer {
             result: Err(failure),
             visits: self.visits(),
@@ -318,7 +330,7 @@ impl Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         if self.wait.was_held {
-            self.tally.count(Count::ExchangesHeld);
+            self.thread.tally.count(Count::ExchangesHeld);
         }
     }
 }

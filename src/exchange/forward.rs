@@ -171,7 +171,7 @@ impl Walk<'_> {
                 self.course.was_kept = true;
                 leg
             }
-            None => line::dial(&self.way, total).await?,
+            None => Box::pin(line::dial(&self.way, total)).await?,
         };
         visit.connected(leg.local());
         let first_byte = terms.first_byte.deadline().min(total);
@@ -179,7 +179,7 @@ impl Walk<'_> {
         let asked = leg.ask(message, &self.taken.head.method);
         let answer = match &uplink {
             None => first_byte.bound(asked).await.ok(),
-            Some(uplink) => uplink.bound(asked, terms.first_byte, total).await,
+            Some(uplink) => Box::pin(uplink.bound(asked, terms.first_byte, total)).await,
         };
         let done = match answer {
             Some(Ok(parts)) => {
@@ -200,7 +200,7 @@ impl Walk<'_> {
     async fn take(
         &mut self,
         parts: Parts,
-        mut leg: Leg,
+        mut leg: Box<Leg>,
         uplink: &Option<Uplink>,
         begun: Instant,
         commit: impl FnOnce(AnswerHead, Reader),
@@ -262,7 +262,7 @@ impl Walk<'_> {
     /// Passes the answer on as it comes.
     async fn pass(
         &mut self,
-        mut leg: Leg,
+        mut leg: Box<Leg>,
         head: AnswerHead,
         begun: Instant,
         commit: impl FnOnce(AnswerHead, Reader),
@@ -305,7 +305,7 @@ impl Walk<'_> {
 }
 
 /// The tunnel both agreed to, to its end.
-async fn tunnel(leg: Leg, bid: &Bid, way: &Way<'_>, begun: Instant) -> Result<(), Failure> {
+async fn tunnel(leg: Box<Leg>, bid: &Bid, way: &Way<'_>, begun: Instant) -> Result<(), Failure> {
     let Way { terms, visit, .. } = *way;
     let client = bid.met(terms.stall).await?;
     let tunnel = Tunnel {

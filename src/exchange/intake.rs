@@ -60,21 +60,28 @@ where
     B::Error: std::fmt::Display,
 {
     let hint = body.size_hint();
-    let has_body = !body.is_end_stream();
     if hint.lower() > bounds.size.is {
         return Err(too_large(bounds.size));
     }
-    let whole = match has_body {
-        true => receive(body, bounds).await?,
-        false => Whole::empty(),
-    };
+    let whole = receive(body, bounds).await?;
     Ok(Taken {
-        head,
         body: Load::Whole(whole),
-        has_body,
-        trailers: false,
-        bid: None,
+        has_body: true,
+        ..Taken::bare(head)
     })
+}
+
+impl Taken {
+    /// A request without a body.
+    pub fn bare(head: OriginHead) -> Self {
+        Self {
+            head,
+            body: Load::Whole(Whole::empty()),
+            has_body: false,
+            trailers: false,
+            bid: None,
+        }
+    }
 }
 
 impl Load {
@@ -312,8 +319,7 @@ mod tests {
             std::task::Poll::Ready(Some(Ok(Bytes::from_static(b"abc"))))
         );
         assert!(taken.has_body);
-        let none = http_body_util::Empty::<Bytes>::new();
-        let taken = take(head(), none, bounds).await.unwrap();
+        let taken = Taken::bare(head());
         assert!(taken.body.length() == Some(0) && !taken.has_body);
     }
 }

@@ -7,7 +7,7 @@ use crate::ground::failure::{Cause, Failure, Phase};
 use crate::origin::dial;
 
 /// A leg that was kept, where one may be used and is there.
-pub fn kept(way: &Way<'_>, keeps: bool) -> Option<Leg> {
+pub fn kept(way: &Way<'_>, keeps: bool) -> Option<Box<Leg>> {
     match keeps && !way.is_fresh {
         true => way.pool.take(way.slot.generation()),
         false => None,
@@ -18,14 +18,14 @@ pub fn kept(way: &Way<'_>, keeps: bool) -> Option<Leg> {
 ///
 /// # Errors
 /// The origin's failure at [`Phase::Connect`].
-pub async fn dial(way: &Way<'_>, total: Deadline) -> Result<Leg, Failure> {
+pub async fn dial(way: &Way<'_>, total: Deadline) -> Result<Box<Leg>, Failure> {
     let deadline = way.terms.connect.deadline().min(total);
     let address = &way.slot.generation().address;
     let dialled = deadline
         .bound(dial::open(address, way.manners.source))
         .await;
     let cause = match dialled {
-        Ok(Ok(stream)) => return Ok(Leg::new(stream)),
+        Ok(Ok(stream)) => return Ok(Box::new(Leg::new(stream))),
         Ok(Err(error)) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => Cause::Refused,
             _ => Cause::Broken(error.to_string()),

@@ -70,8 +70,12 @@ pub struct Shared {
 }
 
 /// Serves the requests of one edge thread.
+#[derive(Debug, Clone)]
+pub struct Exchanges(Arc<Thread>);
+
+/// What the exchanges of one edge thread share, so that they share as little as can be with those of others.
 #[derive(Debug)]
-pub struct Exchanges {
+struct Thread {
     shared: Shared,
     tally: Arc<Tally>,
     page: Page,
@@ -106,18 +110,18 @@ impl Shared {
 impl Exchanges {
     /// For one of `threads` edge threads.
     pub fn new(shared: Shared, ledger: &Ledger, threads: usize) -> Self {
-        Self {
+        Self(Arc::new(Thread {
             tally: ledger.open(),
             page: shared.origin.page(),
-            pool: Pool::new(shared.settings.origin.keep_alive, threads),
+            pool: Pool::new(&shared.settings.origin, threads),
             default_host: shared.origin.view().address.authority(),
             shared,
-        }
+        }))
     }
 
     /// The tally of this thread.
     pub fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+        &self.0.tally
     }
 
     /// Serves one request: always with a response, ours where the origin has none to give.
@@ -128,21 +132,26 @@ impl Exchanges {
     {
         let (mut parts, body) = request.into_parts();
         let told = told(&parts.method, parts.uri.path());
-        let is_logged = self.shared.settings.log.access;
-        let mut outcome = Outcome::begin(self.tally.clone(), is_logged, client, told);
-        let settings = &self.shared.settings;
+        let Thread { shared, tally, .. } = &*self.0;
+        let settings = &*shared.settings;
+        let mut outcome = Outcome::begin(tally.clone(), settings.log.access, client, told);
         let limits = &settings.edge.limits;
         let terms = Terms::of(settings, parts.uri.path());
         let bid = match terms.upgrade {
             true => tunnel::bid(&mut parts),
             false => None,
         };
-        let rebuilt = head::rebuild(&parts, client, limits, &self.default_host);
+        let rebuilt = head::rebuild(&parts, client, limits, &self.0.default_host);
         let head = match rebuilt {
             Ok(head) => head,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        let taken = match self.take(head, body, &terms).await {
+        let taken = match body.is_end_stream() {
+            true => Ok(Taken::bare(head)),
+            // Boxed, so that requests without a body need not carry what it takes.
+            false => Box::pin(self.take(head, body, &terms)).await,
+        };
+        let taken = match taken {
             Ok(taken) => taken,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
@@ -156,8 +165,7 @@ impl Exchanges {
             ..taken
         };
         let request = outcome.request().clone();
-        let errand = errand::send(self, taken, terms, request);
-        let answer = errand.await;
+        let answer = errand::send(self.0.clone(), taken, terms, request).await;
         outcome.visited(answer.visits, answer.wait, answer.origin);
         match answer.result {
             Ok((head, reader)) => {
@@ -171,17 +179,18 @@ impl Exchanges {
         }
     }
 
-    /// The whole request, or one whose body goes on as it comes where the route says so.
+    /// A request and its body, or one whose body goes on as it comes where the route says so.
     async fn take<B>(&self, head: OriginHead, body: B, terms: &Terms) -> Result<Taken, Failure>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
     {
-        if !terms.stream || body.is_end_stream() {
+        let shared = &self.0.shared;
+        if !terms.stream {
             let bounds = intake::Bounds {
-                deadlines: &self.shared.settings.edge.deadlines,
+                deadlines: &shared.settings.edge.deadlines,
                 size: terms.body,
-                store: &self.shared.store,
+                store: &shared.store,
             };
             return intake::take(head, body, bounds).await;
         }
@@ -222,7 +231,7 @@ impl Exchanges {
 
     /// When the origin is likely to be there again.
     fn retry_after(&self) -> Duration {
-        match &*self.shared.origin.gate().borrow() {
+        match &*self.0.shared.origin.gate().borrow() {
             Gate::Open(_) => Duration::from_secs(1),
             Gate::Shut(shut) => shut.expected.saturating_duration_since(deadline::now()),
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::leg::Leg;
+use crate::config::settings;
 use crate::ground::deadline;
 use crate::origin::Generation;
 
@@ -15,8 +16,7 @@ pub struct Pool(Arc<Inner>);
 
 struct Inner {
     keep: Option<Duration>,
-    /// How many edge threads share the origin's concurrency.
-    threads: usize,
+    most: Option<usize>,
     resting: Mutex<Resting>,
 }
 
@@ -28,18 +28,21 @@ struct Resting {
 }
 
 struct Idle {
-    leg: Leg,
+    /// In a box, since it is handed about.
+    leg: Box<Leg>,
     generation: u64,
     since: Instant,
 }
 
 impl Pool {
-    /// Nothing is kept yet; `keep` is how long something may be, `None` is never. The pools of `threads` edge threads
-    /// together keep no more than the origin has slots: each may occupy a thread of it.
-    pub fn new(keep: Option<Duration>, threads: usize) -> Self {
+    /// Nothing is kept yet. As many connections are kept as the origin has slots, since whoever has none to send over
+    /// must dial. Where its concurrency was set, each may occupy a thread of it: then the pools of `threads` edge
+    /// threads share them.
+    pub fn new(origin: &settings::Origin, threads: usize) -> Self {
+        let set = origin.concurrency;
         Self(Arc::new(Inner {
-            keep,
-            threads: threads.max(1),
+            keep: origin.keep_alive,
+            most: set.map(|slots| slots.div_ceil(threads.max(1))),
             resting: Mutex::default(),
         }))
     }
@@ -50,7 +53,7 @@ impl Pool {
     }
 
     /// The connection that was used last, if one of this generation is kept and still open.
-    pub fn take(&self, generation: &Generation) -> Option<Leg> {
+    pub fn take(&self, generation: &Generation) -> Option<Box<Leg>> {
         loop {
             let mut last = self.resting().idle.pop()?;
             if last.generation == generation.number && last.leg.is_fresh() {
@@ -60,10 +63,11 @@ impl Pool {
     }
 
     /// Keeps a connection whose answer was taken whole.
-    pub fn put(&self, mut leg: Leg, generation: &Generation) {
+    pub fn put(&self, mut leg: Box<Leg>, generation: &Generation) {
         let Some(keep) = self.0.keep else { return };
         let mut resting = self.resting();
-        if resting.idle.len() >= generation.concurrency().div_ceil(self.0.threads) {
+        let most = self.0.most.unwrap_or(generation.concurrency());
+        if resting.idle.len() >= most {
             return;
         }
         leg.rest();

@@ -1,6 +1,8 @@
 //! An instant by which a wait ends. Minted once, where the obligation begins, and passed down.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// An instant by which something is over. Deadlines are compared and tightened, never restarted.
@@ -49,14 +51,33 @@ impl Deadline {
         tokio::time::sleep_until(self.0.into()).await;
     }
 
-    /// Runs `work` no longer than to the deadline; work that is done at once wins over a past deadline.
+    /// Runs `work` no longer than to the deadline; work that is done at once wins over a past deadline. To be called
+    /// where a runtime's clock is at hand.
     ///
     /// # Errors
     /// [`Expired`] when the deadline passed first; `work` is dropped then.
-    pub async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Expired> {
-        tokio::time::timeout_at(self.0.into(), work)
-            .await
-            .map_err(|_| Expired)
+    pub fn bound<W: Future>(self, work: W) -> Bound<W> {
+        Bound {
+            work: tokio::time::timeout_at(self.0.into(), work),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// Work that ends by a deadline; see [`Deadline::bound`]. No async function, since that would hold the work twice.
+    #[derive(Debug)]
+    #[must_use = "it does nothing unless it is awaited"]
+    pub struct Bound<W> {
+        #[pin]
+        work: tokio::time::Timeout<W>,
+    }
+}
+
+impl<W: Future> Future for Bound<W> {
+    type Output = Result<W::Output, Expired>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().work.poll(cx).map_err(|_| Expired)
     }
 }
 
