@@ -45,14 +45,18 @@ pub struct Parts {
 /// More threads than this only help where TLS handshakes are the bottleneck.
 const USUAL_MOST: usize = 4;
 
+/// How many there are.
+pub fn count(settings: &Settings) -> usize {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    settings.edge.threads.unwrap_or(cores.min(USUAL_MOST))
+}
+
 /// Starts them; they end with the drain.
 ///
 /// # Errors
 /// What the system said.
 pub fn start(parts: Parts) -> io::Result<()> {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-    let threads = parts.settings.edge.threads.unwrap_or(cores.min(USUAL_MOST));
-    for number in 0..threads {
+    for number in 0..count(&parts.settings) {
         let listeners: io::Result<Vec<_>> =
             parts.listeners.iter().map(TcpListener::try_clone).collect();
         let listeners = listeners?;

@@ -47,8 +47,8 @@ pub async fn accept(listener: TcpListener, redirect: Redirect, mut drain: Drain)
             Ok(permit) => {
                 tokio::spawn(serve(stream, redirect.clone(), permit));
             }
-            Err(_) => {
-                redirect.tally.count(Count::ShedConnections);
+            Err(shed) => {
+                redirect.tally.count(shed.count());
                 redirect.tally.count(Count::ConnectionsClosed);
                 let _ = stream.set_zero_linger();
             }

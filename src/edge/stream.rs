@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::flow::Overdue;
+use super::judge::Overdue;
 use crate::config::settings::EdgeDeadlines;
 use crate::ground::deadline;
 use crate::ground::failure::Phase;

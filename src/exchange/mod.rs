@@ -46,8 +46,9 @@ pub use spool::{Disk, Store};
 use crate::config::Settings;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
-use crate::ground::failure::{Failure, Party};
+use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Ledger, Tally};
+use crate::ground::reserve::{NoRoom, Reserve};
 use crate::origin::{Gate, Origin, Page};
 use head::OriginHead;
 use intake::{Load, Taken};
@@ -65,6 +66,7 @@ pub struct Shared {
     waiting: Waiting,
     store: Store,
     streams: Streams,
+    reserve: Reserve,
 }
 
 /// Serves the requests of one edge thread.
@@ -80,11 +82,12 @@ pub struct Exchanges {
 
 impl Shared {
     /// Before the first exchange.
-    pub fn new(settings: Arc<Settings>, origin: Origin) -> Self {
+    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve) -> Self {
         Self {
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
             streams: Streams::new(settings.origin.streams),
+            reserve,
             settings,
             origin,
         }
@@ -93,6 +96,11 @@ impl Shared {
     /// Those who wait for the origin.
     pub fn waiting(&self) -> &Waiting {
         &self.waiting
+    }
+
+    /// What memory they may take.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// Where all bodies rest.
@@ -128,6 +136,11 @@ impl Exchanges {
         let told = told(&parts.method, parts.uri.path());
         let is_logged = self.shared.settings.log.access;
         let mut outcome = Outcome::begin(self.tally.clone(), is_logged, client, told);
+        if let Err(NoRoom { limit }) = self.shared.reserve.exchange(&self.tally) {
+            let key = "edge.limits.memory";
+            let failure = Failure::edge(Phase::Head, Cause::NoRoom { limit, key });
+            return self.rescue(failure, &parts.headers, outcome);
+        }
         let settings = &self.shared.settings;
         let limits = &settings.edge.limits;
         let terms = Terms::of(settings, parts.uri.path());
