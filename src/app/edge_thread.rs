@@ -69,6 +69,7 @@ pub fn start(parts: Parts) -> io::Result<()> {
         let front_tally = front.0.tally().clone();
         let edge = Edge {
             settings: parts.settings.edge.clone(),
+            longest: parts.settings.longest(),
             tls: parts.tls.clone().into(),
             admission: parts.admission.clone(),
             tally: front_tally.clone(),

@@ -1,6 +1,7 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
 mod defaults;
+mod longest;
 mod manners;
 mod route;
 
@@ -8,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
-pub use route::{Route, Total};
+pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 

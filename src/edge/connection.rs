@@ -32,6 +32,8 @@ use crate::ground::ledger::{Count, Tally};
 pub struct Edge<H> {
     /// The settings of the edge.
     pub settings: settings::Edge,
+    /// The outer bounds of what is under way.
+    pub longest: settings::Longest,
     /// How to speak TLS.
     pub tls: TlsAcceptor,
     /// Who is connected.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Edge;
 use super::flow::{End, Flow};
-use super::judge::{Footing, NOTICE, Overdue};
+use super::judge::{Footing, NOTICE, Overdue, Quiet};
 use super::peer::{self, Side};
 use super::stream::Streams;
 use crate::ground::addr::ClientAddr;
@@ -30,6 +30,7 @@ pub struct Driver<'a, H> {
     /// Its socket, where nobody reads from it while a request is under way.
     unread: Option<OwnedFd>,
     ending: Option<Ending>,
+    quiet: Quiet,
 }
 
 /// A connection that was told to end.
@@ -38,6 +39,17 @@ struct Ending {
     told: Instant,
     /// Even if it is busy.
     by: Deadline,
+}
+
+/// What a look at a connection leads to.
+enum Next {
+    GoOn,
+    /// It is told to finish what is in flight and take nothing new.
+    Finish(Deadline),
+    /// Its client is told that the head came too late.
+    SayLate,
+    /// It ends now.
+    End(End),
 }
 
 /// An idle connection is given this long when there is little room left.
@@ -66,6 +78,7 @@ impl<'a, H> Driver<'a, H> {
             age: age.map(|age| Deadline::within(spread(age, dice()))),
             unread: None,
             ending: None,
+            quiet: Quiet::from(deadline::now()),
         }
     }
 
@@ -81,7 +94,6 @@ impl<'a, H> Driver<'a, H> {
         C: Future<Output = hyper::Result<()>>,
     {
         let mut connection = pin!(connection);
-        let deadlines = &self.edge.settings.deadlines;
         loop {
             let look = self.next_look();
             tokio::select! {
@@ -100,48 +112,72 @@ impl<'a, H> Driver<'a, H> {
                 }
                 () = look.passed() => {}
             }
-            let now = deadline::now();
-            if self.ending.is_some_and(|it| it.by.is_past(now)) {
-                return self.flow.reset();
-            }
-            if self.ending.is_none() && self.age.is_some_and(|it| it.is_past(now)) {
-                end(connection.as_mut());
-                self.told(Deadline::within(deadlines.drain));
-                continue;
-            }
-            for overdue in self.streams.end_overdue(deadlines) {
-                tell(&overdue, "stream", self.client, &self.edge.tally);
-            }
-            let side = self.side();
-            if side == Side::Gone {
-                return self.flow.reset();
-            }
-            let footing = self.footing(side == Side::HalfClosed);
-            let Some(overdue) = self.flow.glance().overdue(deadlines, footing) else {
-                continue;
-            };
-            match overdue.phase {
-                // It has nothing left to do, and its client does not take note.
-                Phase::Drain => return self.flow.ends(End::Swept),
-                Phase::KeepAlive if self.ending.is_none() => {
-                    self.flow.ends(End::Swept);
+            match self.look() {
+                Next::GoOn => {}
+                Next::Finish(by) => {
                     end(connection.as_mut());
-                    self.told(Deadline::within(deadlines.drain));
+                    self.told(by);
                 }
-                Phase::KeepAlive => return self.flow.ends(End::Swept),
-                Phase::Head if self.flow.may_be_told_late() => {
-                    tell(&overdue, "connection", self.client, &self.edge.tally);
-                    self.edge.tally.count(Count::Answered(Class::ClientError));
-                    self.edge.tally.count(Count::AnsweredByEdge);
+                Next::SayLate => {
                     self.flow.ends(End::Late);
                     // Best effort: what is left after that is reset.
                     let _ = Deadline::within(FAREWELL).bound(connection.as_mut()).await;
                     return self.flow.reset();
                 }
-                _ => {
-                    tell(&overdue, "connection", self.client, &self.edge.tally);
-                    return self.flow.reset();
-                }
+                Next::End(how) => return self.flow.ends(how),
+            }
+        }
+    }
+
+    /// What has to be done now.
+    fn look(&mut self) -> Next {
+        let (now, deadlines) = (deadline::now(), &self.edge.settings.deadlines);
+        let is_past = |by: Deadline| by.is_past(now);
+        match self.ending {
+            Some(ending) if is_past(ending.by) => return Next::End(End::Reset),
+            None if self.age.is_some_and(is_past) => {
+                return Next::Finish(Deadline::within(deadlines.drain));
+            }
+            _ => {}
+        }
+        let longest = &self.edge.longest;
+        for overdue in self.streams.end_overdue(deadlines, longest.stream) {
+            tell(&overdue, "stream", self.client, &self.edge.tally);
+        }
+        let (side, glance) = (self.side(), self.flow.glance());
+        if side == Side::Gone {
+            return Next::End(End::Reset);
+        }
+        if self.quiet.look(&glance, now) >= longest.quiet {
+            tracing::error!(client = %self.client, "a connection was quiet for longer than anything may take; reset");
+            return Next::End(End::Reset);
+        }
+        let footing = self.footing(side == Side::HalfClosed);
+        match glance.overdue(deadlines, footing) {
+            None => Next::GoOn,
+            Some(overdue) => self.missed(&overdue),
+        }
+    }
+
+    fn missed(&self, overdue: &Overdue) -> Next {
+        let tally = &self.edge.tally;
+        match overdue.phase {
+            // It has nothing left to do, and its client does not take note.
+            Phase::Drain => Next::End(End::Swept),
+            Phase::KeepAlive if self.ending.is_some() => Next::End(End::Swept),
+            Phase::KeepAlive => {
+                self.flow.ends(End::Swept);
+                Next::Finish(Deadline::within(self.edge.settings.deadlines.drain))
+            }
+            Phase::Head if self.flow.may_be_told_late() => {
+                tell(overdue, "connection", self.client, tally);
+                tally.count(Count::Answered(Class::ClientError));
+                tally.count(Count::AnsweredByEdge);
+                Next::SayLate
+            }
+            _ => {
+                tell(overdue, "connection", self.client, tally);
+                Next::End(End::Reset)
             }
         }
     }

@@ -32,6 +32,8 @@ pub struct Flow {
     /// Microseconds in all.
     blocked: AtomicU64,
     written: AtomicU64,
+    /// How often bytes came. Only who reads adds to it.
+    reads: AtomicU64,
     in_flight: AtomicUsize,
     /// Of those in flight, the ones that wait for us and not for the client.
     ours: AtomicUsize,
@@ -77,6 +79,7 @@ impl Flow {
             given_at: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             ours: AtomicUsize::new(0),
             is_heard: AtomicBool::new(false),
@@ -96,6 +99,8 @@ impl Flow {
 
     /// Bytes came from the client. Over HTTP/1, those that come while it is idle begin a head.
     pub fn read(&self) {
+        let reads = self.reads.load(Ordering::Relaxed);
+        self.reads.store(reads.wrapping_add(1), Ordering::Relaxed);
         let is_idle = self.idle_since.load(Ordering::Relaxed) != 0;
         if is_idle && self.is_http1.load(Ordering::Relaxed) {
             let begun = self.now();
@@ -225,6 +230,7 @@ impl Flow {
             blocked: blocked + stalled.unwrap_or_default(),
             written: self.written.load(Ordering::Relaxed),
             is_in_flight: in_flight > 0,
+            reads: self.reads.load(Ordering::Relaxed),
         }
     }
 

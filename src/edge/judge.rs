@@ -1,6 +1,6 @@
 //! Which deadline of a client's has passed, and when to look again. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::settings::EdgeDeadlines;
 use crate::ground::failure::Phase;
@@ -29,6 +29,8 @@ pub struct Glance {
     pub blocked: Duration,
     /// Bytes its kernel took.
     pub written: u64,
+    /// How often bytes came.
+    pub reads: u64,
     /// Whether something was asked and is not yet answered.
     pub is_in_flight: bool,
 }
@@ -51,6 +53,32 @@ pub const NOTICE: Duration = Duration::from_secs(2);
 pub const MOMENT: Duration = Duration::from_millis(10);
 /// Look at least this often; the pace is judged then.
 pub const EACH: Duration = Duration::from_secs(5);
+
+/// When bytes last moved on a connection with a request under way, as far as looking now and then tells: the outer
+/// bound, which knows nothing of what the bytes mean.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet {
+    moved: (u64, u64),
+    since: Instant,
+}
+
+impl Quiet {
+    /// Nothing has moved yet.
+    pub fn from(now: Instant) -> Self {
+        let moved = (0, 0);
+        Self { moved, since: now }
+    }
+
+    /// For how long nothing has moved at `now`; zero where nothing is under way.
+    pub fn look(&mut self, glance: &Glance, now: Instant) -> Duration {
+        let moved = (glance.reads, glance.written);
+        if moved != self.moved || !glance.is_in_flight {
+            self.moved = moved;
+            self.since = now;
+        }
+        now.saturating_duration_since(self.since)
+    }
+}
 
 impl Footing {
     /// How long it may be idle, and by which key.
@@ -179,6 +207,32 @@ mod tests {
             ..Glance::default()
         };
         assert_eq!(phase(taking, told), None);
+    }
+
+    #[test]
+    fn it_is_quiet_only_while_something_is_under_way_and_nothing_moves() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut quiet = Quiet::from(begun);
+        let asked = Glance {
+            is_in_flight: true,
+            reads: 1,
+            ..Glance::default()
+        };
+        let answers = Glance {
+            written: 9,
+            ..asked
+        };
+        let idle = Glance {
+            is_in_flight: false,
+            ..answers
+        };
+        let looks = [(asked, 5), (asked, 65), (answers, 70), (answers, 75)];
+        let looks = looks.into_iter().chain([(idle, 80), (asked, 85)]);
+        let told: Vec<_> = looks
+            .map(|(glance, now)| quiet.look(&glance, at(now)).as_secs())
+            .collect();
+        assert_eq!(told, [0, 60, 0, 5, 0, 0]);
     }
 
     #[test]

@@ -168,6 +168,8 @@ fn an_old_connection_ends_in_good_order() {
     let mut busy = Connection::connect(leeward.edge(), DUE).expect("a connection");
     busy.send(b"GET /slow/3000 HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("sent");
+    // The origin is at work on that one, and serves no other meanwhile.
+    wait_metric(&leeward, "leeward_exchanges_in_flight 1");
     streams.get(1, "/bytes/10").expect("sent");
     let goodbye = streams.read_kind(GOAWAY).expect("a goodbye");
     assert_eq!(goodbye.payload[4..8], [0; 4], "not an error");
@@ -243,6 +245,7 @@ fn a_client_that_may_half_close_and_has_reset_leaves_its_place() {
     leaving
         .send(b"GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("sent");
+    wait_metric(&leeward, "leeward_exchanges_in_flight 2");
     wait_metric(&leeward, "leeward_requests_queued 1");
     socket2::SockRef::from(leaving.socket())
         .set_linger(Some(Duration::ZERO))
