@@ -115,6 +115,8 @@ fn after_an_expired_deadline_no_socket_is_left_waiting() {
     late.send(b"GET / HTTP/1.1\r\n").expect("sent");
     let mut idle = Connection::connect(leeward.edge(), DUE).expect("a connection");
     idle.request("GET", "/", &[], &[]).expect("an answer");
+    let mut plain = Connection::connect_plain(leeward.edge(), DUE).expect("a connection");
+    plain.send(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
     let mut streams = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
     streams.get(1, "/bytes/10").expect("sent");
     streams.read_body(1).expect("an answer");
@@ -132,7 +134,7 @@ fn after_an_expired_deadline_no_socket_is_left_waiting() {
         assert!(Instant::now() < until, "{} left", closing(leeward.edge()));
         std::thread::sleep(Duration::from_millis(50));
     }
-    drop((late, idle, streams));
+    drop((late, idle, plain, streams));
 }
 
 #[test]
