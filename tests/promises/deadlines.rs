@@ -2,14 +2,12 @@
 //! not, and reset where nobody listens.
 
 use std::io::ErrorKind;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
-use crate::house::{DUE, behind, configured, somebody_else_is_served};
+use crate::house::{DUE, behind, configured, somebody_else_is_served, wait_metric};
 use crate::support::Leeward;
-use crate::support::frames::{CONTINUATION, DATA, GOAWAY, HEADERS, RST_STREAM, Raw};
+use crate::support::frames::{CONTINUATION, DATA, HEADERS, RST_STREAM, Raw};
 use crate::support::h1::Connection;
 
 /// How the other side ends the connection, and what it says before.
@@ -17,30 +15,6 @@ fn ended(client: &mut Connection) -> Result<String, ErrorKind> {
     client.be_patient(DUE);
     let told = client.read_to_end().map_err(|error| error.kind())?;
     Ok(String::from_utf8_lossy(&told).into_owned())
-}
-
-/// Waits until the metrics contain this line.
-fn wait_metric(leeward: &Leeward, line: &str) {
-    let until = Instant::now() + DUE;
-    loop {
-        let metrics = leeward.status_get("/metrics").text();
-        if metrics.lines().any(|it| it == line) {
-            return;
-        }
-        assert!(Instant::now() < until, "no {line} in\n{metrics}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// How many sockets the kernel keeps in a closing state for this address of ours (FIN_WAIT1, FIN_WAIT2, CLOSING,
-/// LAST_ACK).
-fn closing(address: SocketAddr) -> usize {
-    let local = format!(":{:04X}", address.port());
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
-    let rows = table.lines().map(|row| row.split_whitespace().collect());
-    rows.filter(|row: &Vec<_>| row.len() > 3 && row[1].ends_with(&local))
-        .filter(|row| ["04", "05", "0B", "09"].contains(&row[3]))
-        .count()
 }
 
 #[test]
@@ -106,38 +80,6 @@ fn half_a_head_is_answered_with_408_and_reset_and_silence_with_nothing() {
 }
 
 #[test]
-fn after_an_expired_deadline_no_socket_is_left_waiting() {
-    let leeward = behind(
-        &[],
-        "[edge.deadlines]\nhead = \"1s\"\nkeep_alive = \"1s\"\n",
-    );
-    let mut late = Connection::connect(leeward.edge(), DUE).expect("a connection");
-    late.send(b"GET / HTTP/1.1\r\n").expect("sent");
-    let mut idle = Connection::connect(leeward.edge(), DUE).expect("a connection");
-    idle.request("GET", "/", &[], &[]).expect("an answer");
-    let mut plain = Connection::connect_plain(leeward.edge(), DUE).expect("a connection");
-    plain.send(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
-    let mut streams = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
-    streams.get(1, "/bytes/10").expect("sent");
-    streams.read_body(1).expect("an answer");
-    streams.read_kind(GOAWAY).expect("a goodbye");
-    late.read_response().expect("an answer of ours");
-    // None of them closes its own side. Without the reset, the kernel would wait a minute for each.
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        let open = leeward.status_get("/status.json");
-        let open: serde_json::Value = serde_json::from_slice(&open.body).expect("JSON");
-        let is_over = open["traffic"]["connections"]["open"] == 0;
-        if is_over && closing(leeward.edge()) == 0 {
-            break;
-        }
-        assert!(Instant::now() < until, "{} left", closing(leeward.edge()));
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    drop((late, idle, plain, streams));
-}
-
-#[test]
 fn a_head_that_drips_between_other_streams_is_ended_too() {
     let leeward = behind(&[], "[edge.deadlines]\nhead = \"1s\"\n");
     let mut client = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
@@ -158,49 +100,6 @@ fn a_head_that_drips_between_other_streams_is_ended_too() {
         begun.elapsed()
     );
     leeward.wait_log("edge.deadlines.head", DUE);
-}
-
-#[test]
-fn an_old_connection_ends_in_good_order() {
-    let leeward = behind(&[], "[edge.deadlines]\nage = \"2s\"\n");
-    let begun = Instant::now();
-    let mut idle = Connection::connect(leeward.edge(), DUE).expect("a connection");
-    idle.request("GET", "/", &[], &[]).expect("an answer");
-    let mut streams = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
-    let mut busy = Connection::connect(leeward.edge(), DUE).expect("a connection");
-    busy.send(b"GET /slow/3000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        .expect("sent");
-    // The origin is at work on that one, and serves no other meanwhile.
-    wait_metric(&leeward, "leeward_exchanges_in_flight 1");
-    streams.get(1, "/bytes/10").expect("sent");
-    let goodbye = streams.read_kind(GOAWAY).expect("a goodbye");
-    assert_eq!(goodbye.payload[4..8], [0; 4], "not an error");
-    assert!(
-        begun.elapsed() >= Duration::from_millis(1750),
-        "{:?}",
-        begun.elapsed()
-    );
-    // What was asked before is answered, though it takes longer.
-    streams.read_body(1).expect("an answer");
-    let answer = busy.read_response().expect("an answer");
-    assert_eq!(
-        (answer.status, answer.header("connection")),
-        (200, Some("close"))
-    );
-    assert_eq!(ended(&mut busy), Ok(String::new()));
-    assert_eq!(ended(&mut idle), Ok(String::new()));
-}
-
-#[test]
-fn an_old_connection_that_does_not_finish_is_cut_off() {
-    let leeward = behind(&[], "[edge.deadlines]\nage = \"1s\"\ndrain = \"1s\"\n");
-    let mut busy = Connection::connect(leeward.edge(), DUE).expect("a connection");
-    let begun = Instant::now();
-    busy.send(b"GET /slow/9000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        .expect("sent");
-    assert_eq!(ended(&mut busy), Err(ErrorKind::ConnectionReset));
-    let lived = begun.elapsed().as_secs_f64();
-    assert!((1.7..6.0).contains(&lived), "{lived} s");
 }
 
 /// By a FIN alone, or by a closing record of TLS before it.
@@ -261,54 +160,6 @@ fn a_client_that_may_half_close_and_has_reset_leaves_its_place() {
 }
 
 #[test]
-fn a_drain_waits_for_nobody_who_has_asked_nothing() {
-    let mut leeward = configured("proxy_protocol = \"127.0.0.2\"\n");
-    let address = leeward.edge();
-    let _no_handshake = TcpStream::connect(address).expect("a connection");
-    let _no_head = Connection::connect(address, DUE).expect("a connection");
-    let mut half_a_head = Connection::connect(address, DUE).expect("a connection");
-    half_a_head.send(b"GET / HTTP/1.1\r\nHos").expect("sent");
-    let mut kept = Connection::connect(address, DUE).expect("a connection");
-    kept.request("GET", "/", &[], &[]).expect("an answer");
-    let _no_preface = Raw::silent(address, DUE).expect("a connection");
-    let mut no_pong = Raw::connect(address, 65_535, DUE).expect("a connection");
-    no_pong.get(1, "/bytes/10").expect("sent");
-    no_pong.read_body(1).expect("an answer");
-    let balancer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-    let balancer = balancer.expect("a socket");
-    let from: SocketAddr = "127.0.0.2:0".parse().expect("an address");
-    balancer.bind(&from.into()).expect("bound");
-    balancer.connect(&address.into()).expect("a connection");
-    wait_metric(&leeward, "leeward_connections_open 7");
-    let asked = Instant::now();
-    assert!(leeward.terminate().success());
-    assert!(
-        asked.elapsed() < Duration::from_millis(4500),
-        "{:?}",
-        asked.elapsed()
-    );
-}
-
-#[test]
-fn a_request_that_comes_whole_in_time_for_the_drain_is_served() {
-    let mut leeward = behind(&[], "");
-    let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");
-    client.send(b"GET / HTTP/1.1\r\nHos").expect("sent");
-    wait_metric(&leeward, "leeward_connections_open 1");
-    leeward.signal(Signal::TERM);
-    leeward.wait_log("draining", DUE);
-    // As long as a lost packet takes.
-    std::thread::sleep(Duration::from_millis(500));
-    client.send(b"t: a\r\n\r\n").expect("sent");
-    let answer = client.read_response().expect("an answer");
-    assert_eq!(
-        (answer.status, answer.header("connection")),
-        (200, Some("close"))
-    );
-    assert!(leeward.terminate().success());
-}
-
-#[test]
 fn idle_connections_make_room_when_there_is_little() {
     let leeward = behind(&[], "[edge.limits]\nconnections = 5\n");
     let mut kept: Vec<_> = (0..5)
@@ -340,4 +191,73 @@ fn who_never_reads_the_408_is_not_heard_out_for_ever() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[test]
+fn a_body_that_stalls_over_http2_is_answered_on_its_stream_alone() {
+    let leeward = behind(&[], "[edge.deadlines]\nbody_stall = \"500ms\"\n");
+    let mut client = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
+    let head = [&[0x83, 0x87, 0x84, 0x01, 9][..], b"localhost"].concat();
+    client.frame(HEADERS, 4, 1, &head).expect("sent");
+    client.frame(DATA, 0, 1, b"half").expect("sent");
+    let told = client.read_kind(DATA).expect("an answer of ours");
+    let told = String::from_utf8_lossy(&told.payload).into_owned();
+    assert!(told.contains("body_stall"), "{told}");
+    client.get(3, "/bytes/10").expect("sent");
+    client.read_body(3).expect("an answer");
+}
+
+#[test]
+fn a_reader_below_the_pace_is_reset_though_it_never_stops() {
+    let leeward = behind(
+        &[],
+        "[edge.deadlines]\nresponse_pace = \"10MiB/s after 1s\"\n",
+    );
+    let mut slow = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    slow.send(b"GET /bytes/50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let begun = Instant::now();
+    while slow.read_exact(16 << 10).is_ok() {
+        assert!(begun.elapsed() < DUE, "it may go on for ever");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    leeward.wait_log("edge.deadlines.response_pace", DUE);
+    wait_metric(
+        &leeward,
+        "leeward_client_timeouts_total{phase=\"respond\"} 1",
+    );
+}
+
+#[test]
+fn a_wait_for_a_turn_ends_and_an_answer_that_drips_or_stalls_is_cut_off() {
+    let leeward = behind(
+        &[],
+        "[origin.deadlines]\nidle = \"400ms\"\ntotal = \"2s\"\nqueue = \"300ms\"\n",
+    );
+    let mut busy = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    busy.send(b"GET /slow/1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    wait_metric(&leeward, "leeward_exchanges_in_flight 1");
+    let mut waits = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    let refused = waits.request("GET", "/", &[], &[]).expect("an answer");
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused.text().contains("origin.deadlines.queue"),
+        "{refused:?}"
+    );
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(busy.read_response().expect("an answer").status, 200);
+    // The origin notices when it writes again: the one it sleeps longest in is the last.
+    for (n, path, key) in [
+        (1, "/drip/50/1000", "origin.deadlines.total"),
+        (2, "/drip/5000/10", "origin.deadlines.idle"),
+    ] {
+        let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");
+        let answer = client.request("GET", path, &[], &[]);
+        let cut_off = answer.expect_err("no whole answer").kind();
+        assert_ne!(cut_off, ErrorKind::TimedOut, "{path}");
+        leeward.wait_log(key, DUE);
+        let missed = format!("leeward_origin_timeouts_total{{phase=\"answer\"}} {n}");
+        wait_metric(&leeward, &missed);
+    }
 }

@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod control;
 mod deadlines;
+mod endings;
 mod house;
 mod kept;
 mod limits;
