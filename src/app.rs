@@ -7,6 +7,7 @@
 //! ```
 
 mod edge_thread;
+mod memory;
 mod watch_thread;
 
 use std::net::{SocketAddr, TcpListener};
@@ -27,6 +28,7 @@ use crate::ground::deadline::{self, Deadline};
 use crate::ground::drain::DrainSwitch;
 use crate::ground::heartbeat::Hearts;
 use crate::ground::ledger::Ledger;
+use crate::ground::reserve::Reserve;
 use crate::ground::systemd::Notifier;
 use crate::origin::{Journal, Origin, incident};
 
@@ -75,8 +77,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         journal.clone(),
         now,
     );
-    let shared = Shared::new(settings.clone(), origin.clone());
     let ledger = Ledger::default();
+    let prices = memory::prices(&settings, edge_thread::count(&settings));
+    let reserve = Reserve::new(prices, ledger.clone());
+    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone());
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
@@ -99,7 +103,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     edge_thread::start(edge_thread::Parts {
         settings: settings.clone(),
         tls,
-        admission: Admission::new(&settings.edge.limits),
+        admission: Admission::new(&settings.edge.limits, reserve),
         shared,
         ledger,
         hearts,

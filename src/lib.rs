@@ -33,7 +33,7 @@
 //!
 //! 1. [`edge::listener`] accepts. [`edge::admission`] gives leave to be connected, before TLS, or resets.
 //! 2. [`edge::tls`] says how TLS is spoken. [`edge::connection`] is one task and one timer for a client; what flows
-//!    and which deadline has passed, [`edge::flow`] judges.
+//!    and which deadline has passed, `edge/judge` says from the [`edge::flow`].
 //! 3. [`exchange::Exchanges::serve`] gets the head. `exchange/head` judges it and makes a new one for the origin;
 //!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,
 //!    and only that can be sent. *Here the client's wait ends.*

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 16] = [
+const PURE: [&str; 17] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -37,6 +37,7 @@ const PURE: [&str; 16] = [
     "src/exchange/manners.rs",
     "src/edge/flood.rs",
     "src/edge/frames.rs",
+    "src/edge/judge.rs",
     "src/edge/peer.rs",
     "src/exchange/terms.rs",
     "src/exchange/websocket.rs",

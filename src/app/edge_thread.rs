@@ -45,13 +45,18 @@ pub struct Parts {
 /// More threads than this only help where TLS handshakes are the bottleneck.
 const USUAL_MOST: usize = 4;
 
+/// How many there are.
+pub fn count(settings: &Settings) -> usize {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    settings.edge.threads.unwrap_or(cores.min(USUAL_MOST))
+}
+
 /// Starts them; they end with the drain.
 ///
 /// # Errors
 /// What the system said.
 pub fn start(parts: Parts) -> io::Result<()> {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-    let threads = parts.settings.edge.threads.unwrap_or(cores.min(USUAL_MOST));
+    let threads = count(&parts.settings);
     for number in 0..threads {
         let listeners: io::Result<Vec<_>> =
             parts.listeners.iter().map(TcpListener::try_clone).collect();
@@ -65,6 +70,7 @@ pub fn start(parts: Parts) -> io::Result<()> {
         let front_tally = front.0.tally().clone();
         let edge = Edge {
             settings: parts.settings.edge.clone(),
+            longest: parts.settings.longest(),
             tls: parts.tls.clone().into(),
             admission: parts.admission.clone(),
             tally: front_tally.clone(),

@@ -93,6 +93,7 @@ async fn watch(parts: Parts) {
             started_at: jiff::Timestamp::now(),
             spool_budget: parts.shared.store().budget.whole(),
             connections_limit: parts.settings.edge.limits.connections,
+            memory_limit: parts.shared.reserve().limit(),
             patience: parts.shared.waiting().patience(),
         };
         let shared = parts.shared;
@@ -105,6 +106,7 @@ async fn watch(parts: Parts) {
                 held: shared.waiting().held(),
                 spool_used: shared.store().budget.used(),
                 spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
+                memory_reserved: shared.reserve().used(),
             }),
         };
         match tokio::net::TcpListener::from_std(listener) {

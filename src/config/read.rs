@@ -28,9 +28,11 @@ pub fn settings(file: &str, text: &str) -> Result<Settings, Faults> {
 }
 
 fn whole(mut root: Section<'_, '_, '_>) -> Settings {
+    let edge = root.section("edge");
+    let spool = spool(root.section("spool"));
     let settings = Settings {
-        edge: edge::edge(root.section("edge")),
-        spool: spool(root.section("spool")),
+        edge: edge::edge(edge, &spool),
+        spool,
         origin: origin::origin(root.section("origin")),
         routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),

@@ -1,6 +1,7 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
 mod defaults;
+mod longest;
 mod manners;
 mod route;
 
@@ -8,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
-pub use route::{Route, Total};
+pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 
@@ -47,6 +49,8 @@ pub struct Edge {
     pub redirect: Vec<EdgeAddr>,
     /// Balancers that tell who the client is, by the PROXY protocol. They must.
     pub proxy_protocol: Vec<Net>,
+    /// Whether a client that has said it sends no more is still answered, over HTTP/1.
+    pub half_close: bool,
     /// Edge threads; `None` is one a core, at most 4.
     pub threads: Option<usize>,
     /// `[edge.tls]`
@@ -102,12 +106,18 @@ pub struct EdgeDeadlines {
     pub body_stall: Duration,
     /// The least pace of a request's body.
     pub body_pace: Option<Pace>,
+    /// The whole body of a request, from its head on; not of one that is passed on as it comes.
+    pub body_total: Option<Duration>,
     /// The client takes no byte of its answer for this long.
     pub response_stall: Duration,
     /// The least pace at which a client takes its answer.
     pub response_pace: Option<Pace>,
     /// Nothing asked for this long on an open connection.
     pub keep_alive: Duration,
+    /// The same where the client has said that it sends no more.
+    pub half_close: Duration,
+    /// How old a connection becomes, 10 % more or less.
+    pub age: Option<Duration>,
     /// The drain at a shutdown.
     pub drain: Duration,
 }
@@ -128,6 +138,10 @@ pub struct EdgeLimits {
     pub connections: usize,
     /// Client connections of one address at once; `None` is off.
     pub connections_per_address: Option<usize>,
+    /// TLS handshakes at once; further ones wait. `None` is off.
+    pub handshakes: Option<usize>,
+    /// Bytes of memory set aside for clients: connections, requests under way, bodies at rest. `None` is off.
+    pub memory: Option<usize>,
     /// Header fields of a request.
     pub headers: usize,
     /// Bytes of a request's head.

@@ -295,7 +295,8 @@ pub fn told_duration(duration: Duration) -> String {
     }
 }
 
-fn told(bytes: u64) -> String {
+/// A size as people write it.
+pub fn told(bytes: u64) -> String {
     match bytes {
         b if b >= 1 << 30 && b % (1 << 30) == 0 => format!("{}GiB", b >> 30),
         b if b >= 1 << 20 && b % (1 << 20) == 0 => format!("{}MiB", b >> 20),

@@ -4,8 +4,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::config::settings::EdgeLimits;
 use crate::ground::addr::ClientAddr;
+use crate::ground::ledger::Count;
+use crate::ground::reserve::Reserve;
 
 /// Who is connected, over all edge threads.
 #[derive(Debug, Clone)]
@@ -26,12 +30,16 @@ pub enum Shed {
     Full,
     /// This address has all the places one address may have.
     Address,
+    /// No memory is left for it.
+    Memory,
 }
 
 #[derive(Debug)]
 struct Doors {
     most: usize,
     most_per_address: Option<usize>,
+    handshakes: Option<Semaphore>,
+    reserve: Reserve,
     inside: Mutex<Inside>,
 }
 
@@ -42,11 +50,13 @@ struct Inside {
 }
 
 impl Admission {
-    /// Nobody is connected yet.
-    pub fn new(limits: &EdgeLimits) -> Self {
+    /// Nobody is connected yet; what is connected is reckoned against `reserve`.
+    pub fn new(limits: &EdgeLimits, reserve: Reserve) -> Self {
         Self(Arc::new(Doors {
             most: limits.connections,
             most_per_address: limits.connections_per_address,
+            handshakes: limits.handshakes.map(Semaphore::new),
+            reserve,
             inside: Mutex::default(),
         }))
     }
@@ -64,11 +74,14 @@ impl Admission {
     /// Leave for one more connection, whose client is told later.
     ///
     /// # Errors
-    /// [`Shed::Full`].
+    /// [`Shed::Full`] or [`Shed::Memory`].
     pub fn admit_unnamed(&self) -> Result<Permit, Shed> {
         let mut inside = self.0.inside();
         if inside.all >= self.0.most {
             return Err(Shed::Full);
+        }
+        if self.0.reserve.connections(inside.all + 1).is_err() {
+            return Err(Shed::Memory);
         }
         inside.all += 1;
         Ok(Permit {
@@ -77,9 +90,29 @@ impl Admission {
         })
     }
 
+    /// A turn to shake hands, in the order of asking; `None` where they are not limited. The caller bounds the wait.
+    ///
+    /// They wait rather than being turned away: after a restart all clients come at once, and each is served in a
+    /// second or two.
+    pub async fn handshake(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.handshakes.as_ref()?.acquire().await.ok()
+    }
+
     /// Whether more than 80 % of the places are taken, so that idle connections should make room.
     pub fn is_crowded(&self) -> bool {
         self.0.inside().all * 5 > self.0.most * 4
+    }
+}
+
+impl Shed {
+    /// As what it is counted.
+    pub fn count(self) -> Count {
+        match self {
+            Self::Full => Count::ShedConnections,
+            Self::Address => Count::ShedAddress,
+            Self::Memory => Count::ShedMemory,
+        }
     }
 }
 
@@ -133,6 +166,8 @@ fn net(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::ledger::Ledger;
+    use crate::ground::reserve::Prices;
 
     fn limits(connections: usize, per_address: Option<usize>) -> EdgeLimits {
         EdgeLimits {
@@ -142,13 +177,17 @@ mod tests {
         }
     }
 
+    fn admission(connections: usize, per_address: Option<usize>) -> Admission {
+        Admission::new(&limits(connections, per_address), Reserve::boundless())
+    }
+
     fn client(text: &str) -> ClientAddr {
         ClientAddr(text.parse().unwrap())
     }
 
     #[test]
     fn places_are_limited_and_given_back() {
-        let admission = Admission::new(&limits(2, None));
+        let admission = admission(2, None);
         let one = admission.admit(client("192.0.2.1:1")).unwrap();
         let _two = admission.admit(client("192.0.2.1:2")).unwrap();
         let third = admission.admit(client("192.0.2.2:1"));
@@ -159,7 +198,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_all_places_nor_one_ipv6_network() {
-        let admission = Admission::new(&limits(100, Some(1)));
+        let admission = admission(100, Some(1));
         let _four = admission.admit(client("192.0.2.1:1")).unwrap();
         let mapped = admission.admit(client("[::ffff:192.0.2.1]:2"));
         assert_eq!(mapped.err(), Some(Shed::Address));
@@ -171,12 +210,55 @@ mod tests {
 
     #[test]
     fn a_crowd_is_more_than_four_fifths() {
-        let admission = Admission::new(&limits(5, None));
+        let admission = admission(5, None);
         let mut permits = Vec::new();
         for n in 0..5 {
             assert!(!admission.is_crowded(), "{n}");
             permits.push(admission.admit(client("192.0.2.1:1")).unwrap());
         }
         assert!(admission.is_crowded());
+    }
+
+    #[test]
+    fn nobody_is_admitted_whom_memory_has_no_room_for() {
+        let ledger = Ledger::default();
+        let _thread = ledger.open();
+        // Three quarters are for connections that ask for nothing.
+        let prices = Prices::new(Some(8 << 20), 0, 1 << 20, 1 << 20, 1);
+        let admission = Admission::new(&limits(100, None), Reserve::new(prices, ledger));
+        let mut permits = Vec::new();
+        for n in 0..6 {
+            permits.push(
+                admission
+                    .admit(client("192.0.2.1:1"))
+                    .unwrap_or_else(|shed| panic!("{n}: {shed:?}")),
+            );
+        }
+        let seventh = admission.admit(client("192.0.2.1:1"));
+        assert_eq!(seventh.err(), Some(Shed::Memory));
+        permits.pop();
+        assert!(admission.admit(client("192.0.2.1:1")).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_beyond_the_limit_wait_in_order() {
+        let limits = EdgeLimits {
+            handshakes: Some(1),
+            ..EdgeLimits::default()
+        };
+        let admission = Admission::new(&limits, Reserve::boundless());
+        let under_way = admission.handshake().await;
+        let mut second = std::pin::pin!(admission.handshake());
+        let mut third = std::pin::pin!(admission.handshake());
+        let patience = std::time::Duration::from_secs(9);
+        for waiting in [&mut second, &mut third] {
+            assert!(tokio::time::timeout(patience, waiting).await.is_err());
+        }
+        drop(under_way);
+        assert!(tokio::time::timeout(patience, &mut third).await.is_err());
+        let turn = second.await;
+        assert!(turn.is_some());
+        drop(turn);
+        assert!(third.await.is_some());
     }
 }

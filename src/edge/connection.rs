@@ -1,8 +1,6 @@
 //! One client connection, from the handshake to its end: one task, one timer, every deadline.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,24 +15,25 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
 use super::admission::Admission;
+use super::driver::Driver;
 use super::flood;
-use super::flow::{Flow, InFlight, Overdue, Speaks};
+use super::flow::{Flow, InFlight, Speaks};
 use super::guard::Guard;
-use super::plain;
+use super::handshake::handshake;
+use super::late::Late;
 use super::stream::{StreamExec, Streams};
 use super::tracked::tracked;
-use super::wire::Wire;
 use crate::config::settings;
 use crate::ground::addr::ClientAddr;
-use crate::ground::deadline::{self, Deadline};
 use crate::ground::drain::Drain;
-use crate::ground::failure::Phase;
 use crate::ground::ledger::{Count, Tally};
 
 /// What all connections of one edge thread share.
 pub struct Edge<H> {
     /// The settings of the edge.
     pub settings: settings::Edge,
+    /// The outer bounds of what is under way.
+    pub longest: settings::Longest,
     /// How to speak TLS.
     pub tls: TlsAcceptor,
     /// Who is connected.
@@ -45,10 +44,6 @@ pub struct Edge<H> {
     pub handler: Arc<H>,
 }
 
-/// An idle connection is given this long when there is little room left.
-const CROWDED: Duration = Duration::from_secs(5);
-/// A connection that was told to end, and is idle, is given this long.
-const LINGER: Duration = Duration::from_secs(5);
 /// What h2 buffers of a stream before the client's window opens.
 const SEND_BUFFER: usize = 64 << 10;
 /// What a client may send of one body before we have taken it.
@@ -61,6 +56,15 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What hyper reads at once.
 const READ_BUFFER: usize = 64 << 10;
+
+/// What a connection costs while it is idle, whatever it speaks (measured: 22 KiB for HTTP/1, 31 for HTTP/2).
+const IDLE: usize = 32 << 10;
+
+/// What a connection may take of memory at the most, and what each request under way on it may take on top of that,
+/// in bytes, bodies at rest excepted.
+pub fn memory(limits: &settings::EdgeLimits) -> (usize, usize) {
+    (IDLE + limits.head, SEND_BUFFER + limits.head)
+}
 
 /// Serves one client until it leaves, is told to end, or misses a deadline.
 pub async fn serve<H: Handler>(
@@ -94,21 +98,20 @@ pub async fn serve<H: Handler>(
         }
     });
     let limits = &edge.settings.limits;
-    let mut driver = Driver {
-        edge,
-        flow: &flow,
-        streams: &streams,
-        client,
-        drain,
-    };
+    let mut driver = Driver::new(edge, &flow, &streams, client, drain);
     match speaks {
         Speaks::Http1 => {
+            if edge.settings.half_close {
+                driver.watches(stream.get_ref().0);
+            }
+            let late = Late::new(stream, flow.clone());
             let connection = http1::Builder::new()
+                .half_close(edge.settings.half_close)
                 .max_header_size(limits.head)
                 .max_headers(limits.headers)
                 .max_buf_size(READ_BUFFER.max(limits.head))
                 .header_read_timeout(None)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(late), service)
                 .with_upgrades();
             driver.drive(connection, |it| it.graceful_shutdown()).await;
             if flow.is_tunnel() {
@@ -125,7 +128,7 @@ pub async fn serve<H: Handler>(
                 control_frames: limits.control_frames,
                 resets: limits.resets,
             };
-            let (guard, found) = Guard::new(stream, flood_limits);
+            let (guard, found) = Guard::new(stream, flood_limits, flow.clone());
             let connection = http2::Builder::new(StreamExec(streams.clone()))
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING_EVERY)
@@ -146,167 +149,7 @@ pub async fn serve<H: Handler>(
     }
 }
 
-type Stream = tokio_rustls::server::TlsStream<Wire>;
-
-async fn handshake<H>(
-    stream: TcpStream,
-    client: ClientAddr,
-    edge: &Edge<H>,
-    flow: &Arc<Flow>,
-    drain: &mut Drain,
-) -> Option<Stream> {
-    let limit = edge.settings.deadlines.handshake;
-    let deadline = Deadline::within(limit);
-    let is_plain = tokio::select! {
-        biased;
-        is_plain = deadline.bound(plain::is_plain_http(&stream)) => is_plain,
-        () = drained(drain) => {
-            let _ = stream.set_zero_linger();
-            return None;
-        }
-    };
-    if let Ok(true) = is_plain {
-        edge.tally.count(Count::HandshakesFailed);
-        tracing::debug!(%client, "client, handshake: plain HTTP on a port that speaks TLS");
-        Box::pin(plain::refuse(stream)).await;
-        return None;
-    }
-    let wire = Wire::new(stream, flow.clone());
-    let mut accepting = Box::pin(edge.tls.accept(wire));
-    let in_time = deadline.bound(accepting.as_mut());
-    let done = tokio::select! {
-        biased;
-        done = in_time => done,
-        () = drained(drain) => {
-            flow.reset();
-            return None;
-        }
-    };
-    match done {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
-            edge.tally.count(Count::HandshakesFailed);
-            tracing::debug!(%client, %error, "client, handshake: failed");
-            None
-        }
-        Err(_) => {
-            // Before the socket is dropped with the handshake.
-            flow.reset();
-            let (phase, key) = (Phase::Handshake, "edge.deadlines.handshake");
-            told(
-                &Overdue { phase, limit, key },
-                "connection",
-                client,
-                &edge.tally,
-            );
-            None
-        }
-    }
-}
-
-/// Returns when the drain has begun and whoever says nothing has been waited for.
-async fn drained(drain: &mut Drain) {
-    drain.begun().await;
-    tokio::time::sleep(LINGER).await;
-}
-
-/// A connection that was told to end.
-struct Ending {
-    /// Even if it is busy.
-    by: Deadline,
-    /// So long it may be idle: what it was idle before it was told, and a moment for the client to take note.
-    idle: Duration,
-}
-
-struct Driver<'a, H> {
-    edge: &'a Edge<H>,
-    flow: &'a Flow,
-    streams: &'a Streams,
-    client: ClientAddr,
-    drain: Drain,
-}
-
-impl<H: Handler> Driver<'_, H> {
-    /// Drives a connection to its end. `end` asks it to finish what is in flight and take nothing new.
-    async fn drive<C>(&mut self, connection: C, end: impl Fn(Pin<&mut C>))
-    where
-        C: Future<Output = hyper::Result<()>>,
-    {
-        let mut connection = pin!(connection);
-        let deadlines = &self.edge.settings.deadlines;
-        let mut ending: Option<Ending> = None;
-        loop {
-            let keep_alive = match &ending {
-                Some(ending) => ending.idle,
-                None => self.keep_alive(),
-            };
-            let look = self.flow.next_look(deadlines, keep_alive);
-            let look = ending.as_ref().map_or(look, |it| it.by.min(look));
-            tokio::select! {
-                // A request that has come is served, though the drain begins at the same moment.
-                biased;
-                ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        tracing::debug!(client = %self.client, %error, "client: connection broke");
-                    }
-                    return;
-                }
-                by = self.drain.begun(), if ending.is_none() => {
-                    end(connection.as_mut());
-                    ending = Some(self.ending(by));
-                    continue;
-                }
-                () = look.passed() => {}
-            }
-            if ending
-                .as_ref()
-                .is_some_and(|it| it.by.is_past(deadline::now()))
-            {
-                return self.flow.reset();
-            }
-            for overdue in self.streams.end_overdue(deadlines) {
-                told(&overdue, "stream", self.client, &self.edge.tally);
-            }
-            match self.flow.overdue(deadlines, keep_alive) {
-                None => {}
-                // It was told to end, has nothing left to do, and its client does not take note.
-                Some(overdue) if overdue.phase == Phase::KeepAlive && ending.is_some() => {
-                    return self.flow.reset();
-                }
-                Some(overdue) if overdue.phase == Phase::KeepAlive => {
-                    end(connection.as_mut());
-                    ending = Some(self.ending(Deadline::within(deadlines.drain)));
-                }
-                Some(overdue) => {
-                    told(&overdue, "connection", self.client, &self.edge.tally);
-                    return self.flow.reset();
-                }
-            }
-        }
-    }
-
-    fn ending(&self, by: Deadline) -> Ending {
-        let idle = self.flow.idle().saturating_add(LINGER);
-        Ending { by, idle }
-    }
-
-    fn keep_alive(&self) -> Duration {
-        let usual = self.edge.settings.deadlines.keep_alive;
-        match self.edge.admission.is_crowded() {
-            true => usual.min(CROWDED),
-            false => usual,
-        }
-    }
-}
-
 /// Whether a request may become a tunnel, as far as the edge can tell.
 fn may_tunnel(request: &Request<Incoming>) -> bool {
     request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
-}
-
-fn told(overdue: &Overdue, what: &str, client: ClientAddr, tally: &Tally) {
-    tally.count(Count::ClientTimeout(overdue.phase));
-    let Overdue { phase, limit, key } = overdue;
-    let phase = phase.word();
-    tracing::info!(%client, "client, {phase}: not done within {limit:?} ({key}); {what} reset");
 }

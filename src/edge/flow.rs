@@ -1,15 +1,14 @@
 //! What flows on one client connection, and which of its deadlines has passed. The judging is pure.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::config::settings::EdgeDeadlines;
-use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::Phase;
+use super::judge::Glance;
+use crate::ground::deadline;
 
 /// Which version of HTTP a connection speaks; idle time means something else in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +32,14 @@ pub struct Flow {
     /// Microseconds in all.
     blocked: AtomicU64,
     written: AtomicU64,
+    /// How often bytes came. Only who reads adds to it.
+    reads: AtomicU64,
     in_flight: AtomicUsize,
     /// Of those in flight, the ones that wait for us and not for the client.
     ours: AtomicUsize,
-    resets: AtomicBool,
+    /// Whether a byte of the head that is owed has come, as hyper sees it.
+    is_heard: AtomicBool,
+    end: AtomicU8,
     /// Once the connection is a tunnel: who is to be woken when it must end, and when it has.
     is_tunnel: AtomicBool,
     reader: Mutex<Option<Waker>>,
@@ -50,35 +53,19 @@ pub struct InFlight {
     is_ours: bool,
 }
 
-/// A deadline of the client's that has passed.
+/// How the socket is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overdue {
-    /// Which.
-    pub phase: Phase,
-    /// The limit it broke.
-    pub limit: Duration,
-    /// The key that sets it.
-    pub key: &'static str,
+pub enum End {
+    /// In good order.
+    Order,
+    /// In good order, and once nothing is left but the goodbye, by a reset: a deadline has passed, and its socket must
+    /// not be waited for by the kernel.
+    Swept,
+    /// The client is told that its head came too late, and then by a reset.
+    Late,
+    /// By a reset.
+    Reset,
 }
-
-/// The flow at one instant.
-#[derive(Debug, Clone, Copy, Default)]
-struct Glance {
-    /// For how long a head has been under way.
-    head: Option<Duration>,
-    /// For how long nothing has been asked.
-    idle: Option<Duration>,
-    /// For how long the client has taken nothing of what was ready for it.
-    stalled: Option<Duration>,
-    /// For how long, in all, it kept us waiting to write.
-    blocked: Duration,
-    written: u64,
-}
-
-/// Never look again sooner than this: a timer's own grain.
-const MOMENT: Duration = Duration::from_millis(10);
-/// Look at least this often; the pace is judged then.
-const EACH: Duration = Duration::from_secs(5);
 
 impl Flow {
     /// A connection begins, with its handshake.
@@ -92,9 +79,11 @@ impl Flow {
             given_at: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             ours: AtomicUsize::new(0),
-            resets: AtomicBool::new(false),
+            is_heard: AtomicBool::new(false),
+            end: AtomicU8::new(End::Order as u8),
             is_tunnel: AtomicBool::new(false),
             reader: Mutex::default(),
             closed: Notify::new(),
@@ -110,6 +99,8 @@ impl Flow {
 
     /// Bytes came from the client. Over HTTP/1, those that come while it is idle begin a head.
     pub fn read(&self) {
+        let reads = self.reads.load(Ordering::Relaxed);
+        self.reads.store(reads.wrapping_add(1), Ordering::Relaxed);
         let is_idle = self.idle_since.load(Ordering::Relaxed) != 0;
         if is_idle && self.is_http1.load(Ordering::Relaxed) {
             let begun = self.now();
@@ -142,17 +133,48 @@ impl Flow {
 
     /// The connection is to end by a reset.
     pub fn reset(&self) {
-        self.resets.store(true, Ordering::Relaxed);
+        self.ends(End::Reset);
+    }
+
+    /// The connection is to end like this.
+    pub fn ends(&self, end: End) {
+        self.end.store(end as u8, Ordering::Relaxed);
+    }
+
+    /// How the connection is to end.
+    pub fn end(&self) -> End {
+        let all = [End::Order, End::Swept, End::Late, End::Reset];
+        all[usize::from(self.end.load(Ordering::Relaxed))]
     }
 
     /// Whether the connection is to end by a reset.
     pub fn is_reset(&self) -> bool {
-        self.resets.load(Ordering::Relaxed)
+        self.end() == End::Reset
     }
 
-    /// For how long nothing has been asked; zero while something is.
-    pub fn idle(&self) -> Duration {
-        self.glance().idle.unwrap_or_default()
+    /// Bytes came through TLS: while a head is owed, they are the head's.
+    pub fn hears(&self) {
+        if self.head_begun.load(Ordering::Relaxed) != 0 {
+            self.is_heard.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether part of a head has come over HTTP/1, and nothing of an answer to it is on its way.
+    pub fn may_be_told_late(&self) -> bool {
+        self.is_http1.load(Ordering::Relaxed)
+            && self.is_heard.load(Ordering::Relaxed)
+            && self.in_flight.load(Ordering::Relaxed) == 0
+    }
+
+    /// Over HTTP/2: a head has begun and is not whole, or is whole now.
+    pub fn head_is_under_way(&self, is_under_way: bool) {
+        let (begun, order) = (self.now(), Ordering::Relaxed);
+        match is_under_way {
+            true => {
+                let _ = self.head_begun.compare_exchange(0, begun, order, order);
+            }
+            false => self.head_begun.store(0, order),
+        }
     }
 
     /// Whether the connection was handed on.
@@ -187,25 +209,8 @@ impl Flow {
         self.closed.notified().await;
     }
 
-    /// Which deadline has passed, if any.
-    pub fn overdue(&self, limits: &EdgeDeadlines, keep_alive: Duration) -> Option<Overdue> {
-        judge(&self.glance(), limits, keep_alive)
-    }
-
-    /// When to look again: no deadline passes unnoticed before then, one that is yet to begin included.
-    pub fn next_look(&self, limits: &EdgeDeadlines, keep_alive: Duration) -> Deadline {
-        let glance = self.glance();
-        let left = |limit: Duration, spent: Option<Duration>| {
-            limit.saturating_sub(spent.unwrap_or_default())
-        };
-        let soonest = left(limits.head, glance.head)
-            .min(left(keep_alive, glance.idle))
-            .min(left(limits.response_stall, glance.stalled))
-            .clamp(MOMENT, EACH);
-        Deadline::within(soonest)
-    }
-
-    fn glance(&self) -> Glance {
+    /// What is so now.
+    pub fn glance(&self) -> Glance {
         let now = self.now();
         let since = |at: &AtomicU64| match at.load(Ordering::Relaxed) {
             0 => None,
@@ -224,6 +229,8 @@ impl Flow {
             stalled: stalled.max(untaken),
             blocked: blocked + stalled.unwrap_or_default(),
             written: self.written.load(Ordering::Relaxed),
+            is_in_flight: in_flight > 0,
+            reads: self.reads.load(Ordering::Relaxed),
         }
     }
 
@@ -238,6 +245,7 @@ impl InFlight {
     /// A head has come whole, and we are at work on it.
     pub fn begin(flow: &Arc<Flow>) -> Self {
         flow.head_begun.store(0, Ordering::Relaxed);
+        flow.is_heard.store(false, Ordering::Relaxed);
         flow.idle_since.store(0, Ordering::Relaxed);
         flow.in_flight.fetch_add(1, Ordering::Relaxed);
         flow.ours.fetch_add(1, Ordering::Relaxed);
@@ -279,27 +287,6 @@ impl Drop for InFlight {
             self.flow.idle_since.store(now, Ordering::Relaxed);
         }
     }
-}
-
-fn judge(glance: &Glance, limits: &EdgeDeadlines, keep_alive: Duration) -> Option<Overdue> {
-    let overdue = |phase, limit, key| Some(Overdue { phase, limit, key });
-    let stall = limits.response_stall;
-    if glance.stalled.is_some_and(|length| length >= stall) {
-        return overdue(Phase::Respond, stall, "edge.deadlines.response_stall");
-    }
-    if let Some(pace) = limits.response_pace {
-        let earned = Duration::from_secs_f64(glance.written as f64 / pace.rate as f64);
-        if glance.blocked > pace.after.saturating_add(earned) {
-            return overdue(Phase::Respond, pace.after, "edge.deadlines.response_pace");
-        }
-    }
-    if glance.head.is_some_and(|length| length >= limits.head) {
-        return overdue(Phase::Head, limits.head, "edge.deadlines.head");
-    }
-    if glance.idle.is_some_and(|length| length >= keep_alive) {
-        return overdue(Phase::KeepAlive, keep_alive, "edge.deadlines.keep_alive");
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,10 +1,22 @@
 //! Each deadline of a client, on a clock that is moved by hand.
 
 use super::*;
+use crate::config::settings::EdgeDeadlines;
+use crate::edge::judge::{EACH, Footing, MOMENT};
+use crate::ground::failure::Phase;
+
+fn steady(limits: &EdgeDeadlines) -> Footing {
+    Footing {
+        keep_alive: limits.keep_alive,
+        told: None,
+        is_half_closed: false,
+    }
+}
 
 fn phase(flow: &Flow) -> Option<Phase> {
     let limits = EdgeDeadlines::default();
-    flow.overdue(&limits, limits.keep_alive).map(|it| it.phase)
+    let overdue = flow.glance().overdue(&limits, steady(&limits));
+    overdue.map(|it| it.phase)
 }
 
 fn speaking(version: Speaks) -> Arc<Flow> {
@@ -132,9 +144,39 @@ async fn the_next_look_is_never_far_away() {
     let limits = EdgeDeadlines::default();
     let flow = speaking(Speaks::Http1);
     for _ in 0..100 {
-        let look = flow.next_look(&limits, limits.keep_alive);
-        let wait = look.left(deadline::now());
+        let wait = flow.glance().next_look(&limits, steady(&limits));
         assert!((MOMENT..=EACH).contains(&wait));
         pass(1).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_is_one_whose_bytes_have_come() {
+    let flow = speaking(Speaks::Http1);
+    assert!(!flow.may_be_told_late());
+    flow.hears();
+    assert!(flow.may_be_told_late());
+    let asked = InFlight::begin(&flow);
+    // The request's body.
+    flow.read();
+    flow.hears();
+    assert!(!flow.may_be_told_late());
+    drop(asked);
+    assert!(!flow.may_be_told_late());
+    flow.read();
+    flow.hears();
+    assert!(flow.may_be_told_late());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_of_http2_that_drips_between_other_streams_is_overdue() {
+    let flow = speaking(Speaks::Http2);
+    let _other = InFlight::begin(&flow);
+    flow.head_is_under_way(true);
+    pass(5).await;
+    flow.head_is_under_way(true);
+    pass(5).await;
+    assert_eq!(phase(&flow), Some(Phase::Head));
+    flow.head_is_under_way(false);
+    assert_eq!(phase(&flow), None);
 }

@@ -22,9 +22,24 @@ pub struct Frames {
     header: [u8; HEADER],
     /// How much of the header is there.
     have: usize,
+    head: Head,
+}
+
+/// Where a head is, which may take several frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    /// Nowhere.
+    None,
+    /// Its last frame has begun.
+    Last,
+    /// More frames of it are to come (RFC 9113, section 6.10).
+    More,
 }
 
 const HEADER: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: u64 = 24;
 
@@ -65,21 +80,36 @@ impl Frames {
         self.skip == 0 && self.have == 0
     }
 
+    /// Whether a head has begun and is not whole.
+    pub fn is_in_head(&self) -> bool {
+        match self.head {
+            Head::None => false,
+            Head::Last => self.skip > 0,
+            Head::More => true,
+        }
+    }
+
     fn after(skip: u64) -> Self {
         Self {
             skip,
             header: [0; HEADER],
             have: 0,
+            head: Head::None,
         }
     }
 
     fn complete(&mut self) -> Kind {
-        let [high, middle, low, kind, ..] = self.header;
+        let [high, middle, low, kind, flags, ..] = self.header;
         let length = u32::from_be_bytes([0, high, middle, low]);
         self.skip = u64::from(length);
+        self.head = match kind {
+            HEADERS | CONTINUATION if flags & END_HEADERS == 0 => Head::More,
+            HEADERS | CONTINUATION => Head::Last,
+            _ => Head::None,
+        };
         match kind {
             0 if length > 0 => Kind::Data(length),
-            1 => Kind::Headers,
+            HEADERS => Kind::Headers,
             3 => Kind::Reset,
             _ => Kind::Control,
         }
@@ -126,6 +156,29 @@ mod tests {
             assert_eq!(seen, wanted, "pieces of {piece}");
             assert!(frames.is_between());
         }
+    }
+
+    #[test]
+    fn a_head_is_whole_with_the_last_byte_of_its_last_frame() {
+        let head = |kind, flags| {
+            let mut frame = frame(kind, b"abc");
+            frame[4] = flags;
+            frame
+        };
+        let mut frames = Frames::of_server();
+        let mut seen = Vec::new();
+        let bytes = [head(1, 0), head(9, 0), head(9, 4), frame(0, b"body")].concat();
+        for byte in bytes {
+            frames.take(&[byte], |_| {});
+            seen.push(frames.is_in_head());
+        }
+        let (begins, whole) = (8, 2 * 12 + 11);
+        let expected: Vec<_> = (0..seen.len())
+            .map(|at| (begins..whole).contains(&at))
+            .collect();
+        assert_eq!(seen, expected);
+        frames.take(&head(1, 4), |_| {});
+        assert!(!frames.is_in_head());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flood::{Account, Flood, Limits};
+use super::flow::Flow;
 use super::frames::Frames;
 use crate::ground::deadline;
 
@@ -21,6 +22,9 @@ pub struct Guard<S> {
     to_client: Frames,
     account: Account,
     found: Found,
+    flow: Arc<Flow>,
+    /// Whether a head has begun and is not whole.
+    is_in_head: bool,
 }
 
 /// What the guard found, for who drives the connection.
@@ -29,7 +33,7 @@ pub struct Found(Arc<AtomicU8>);
 
 impl<S> Guard<S> {
     /// Guards a connection whose preface is still to come.
-    pub fn new(inner: S, limits: Limits) -> (Self, Found) {
+    pub fn new(inner: S, limits: Limits, flow: Arc<Flow>) -> (Self, Found) {
         let found = Found::default();
         let guard = Self {
             inner,
@@ -37,6 +41,8 @@ impl<S> Guard<S> {
             to_client: Frames::of_server(),
             account: Account::open(limits, deadline::now()),
             found: found.clone(),
+            flow,
+            is_in_head: false,
         };
         (guard, found)
     }
@@ -47,6 +53,10 @@ impl<S> Guard<S> {
         self.from_client.take(bytes, |kind| {
             flood = flood.or(account.seen(kind, now));
         });
+        let is_in_head = self.from_client.is_in_head();
+        if std::mem::replace(&mut self.is_in_head, is_in_head) != is_in_head {
+            self.flow.head_is_under_way(is_in_head);
+        }
         flood
     }
 }

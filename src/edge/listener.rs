@@ -9,8 +9,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Handler;
-use super::admission::{Permit, Shed};
+use super::admission::Permit;
 use super::connection::{self, Edge};
+use super::handshake::noticed;
 use super::proxy_protocol;
 use crate::ground::addr::{ClientAddr, EdgeAddr};
 use crate::ground::deadline::Deadline;
@@ -86,7 +87,7 @@ pub async fn accept<H: Handler>(listener: TcpListener, edge: Arc<Edge<H>>, drain
                 tokio::spawn(serve(stream, client, edge, permit, drain, is_balancer));
             }
             Err(shed) => {
-                edge.tally.count(shed_as(shed));
+                edge.tally.count(shed.count());
                 edge.tally.count(Count::ConnectionsClosed);
                 // A reset costs nothing more, and tells the client at once.
                 let _ = stream.set_zero_linger();
@@ -100,11 +101,15 @@ async fn serve<H: Handler>(
     peer: ClientAddr,
     edge: Arc<Edge<H>>,
     mut permit: Permit,
-    drain: Drain,
+    mut drain: Drain,
     is_balancer: bool,
 ) {
     let client = match is_balancer {
-        true => named(&mut stream, peer, &edge, &mut permit).await,
+        true => tokio::select! {
+            biased;
+            client = named(&mut stream, peer, &edge, &mut permit) => client,
+            () = noticed(&mut drain) => None,
+        },
         false => Some(peer),
     };
     match client {
@@ -141,16 +146,9 @@ async fn named<H>(
     match permit.name(client) {
         Ok(()) => Some(client),
         Err(shed) => {
-            edge.tally.count(shed_as(shed));
+            edge.tally.count(shed.count());
             None
         }
-    }
-}
-
-fn shed_as(shed: Shed) -> Count {
-    match shed {
-        Shed::Full => Count::ShedConnections,
-        Shed::Address => Count::ShedAddress,
     }
 }
 

@@ -3,10 +3,14 @@
 
 pub mod admission;
 pub mod connection;
+mod driver;
 mod flood;
 pub mod flow;
 mod frames;
 mod guard;
+mod handshake;
+mod judge;
+mod late;
 pub mod listener;
 mod peer;
 mod plain;

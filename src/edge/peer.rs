@@ -16,6 +16,22 @@ pub enum Peer {
     StoppedReading,
 }
 
+/// What a client has said of its side of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It may say more.
+    Open,
+    /// It says no more, and may still listen.
+    HalfClosed,
+    /// It is gone: it has reset the connection.
+    Gone,
+}
+
+/// The numbers of the kernel's states (net/tcp_states.h).
+const CLOSE: u8 = 7;
+const CLOSE_WAIT: u8 = 8;
+/// A closing record of TLS, and the end itself.
+const GOODBYE: u32 = 2;
 /// A living peer acknowledges within this, or answers a window probe; they come ever more slowly, but the
 /// retransmissions of a dead one have begun by then.
 const ALIVE: Duration = Duration::from_secs(3);
@@ -31,6 +47,20 @@ pub fn judge(info: &TcpInfo) -> Peer {
         },
         false => Peer::StoppedReading,
     }
+}
+
+/// What it has said of its side.
+pub fn side(info: &TcpInfo) -> Side {
+    match info.state {
+        CLOSE => Side::Gone,
+        CLOSE_WAIT => Side::HalfClosed,
+        _ => Side::Open,
+    }
+}
+
+/// Whether it has everything that was for it, the goodbye excepted.
+pub fn has_all(info: &TcpInfo) -> bool {
+    info.unsent == 0 && info.unacked <= GOODBYE
 }
 
 impl std::fmt::Display for Peer {
@@ -54,7 +84,9 @@ mod tests {
 
     fn info(unacked: u32, retransmits: u8, probes: u8, heard: u64) -> TcpInfo {
         TcpInfo {
+            state: 1,
             unacked,
+            unsent: 0,
             retransmits,
             probes,
             last_heard: Duration::from_millis(heard),
@@ -68,6 +100,27 @@ mod tests {
         };
         assert_eq!(judge(&info(10, 5, 0, 12_300)), vanished);
         assert!(vanished.to_string().contains("12.3 s"));
+    }
+
+    #[test]
+    fn who_sends_no_more_may_listen_and_who_has_reset_is_gone() {
+        let of = |state| TcpInfo {
+            state,
+            ..info(0, 0, 0, 0)
+        };
+        let sides = [1, 8, 7].map(|state| side(&of(state)));
+        assert_eq!(sides, [Side::Open, Side::HalfClosed, Side::Gone]);
+    }
+
+    #[test]
+    fn who_owes_only_the_goodbye_has_all() {
+        assert!(has_all(&info(2, 0, 0, 0)));
+        assert!(!has_all(&info(3, 0, 0, 0)));
+        let unsent = TcpInfo {
+            unsent: 1,
+            ..info(0, 0, 0, 0)
+        };
+        assert!(!has_all(&unsent));
     }
 
     #[test]

@@ -43,5 +43,7 @@ pub async fn refuse(mut stream: TcpStream) {
         Ok::<(), std::io::Error>(())
     };
     // Best effort: who speaks the wrong protocol may not listen either.
-    let _ = deadline.bound(said).await;
+    if deadline.bound(said).await.is_err() {
+        let _ = stream.set_zero_linger();
+    }
 }

@@ -47,8 +47,8 @@ pub async fn accept(listener: TcpListener, redirect: Redirect, mut drain: Drain)
             Ok(permit) => {
                 tokio::spawn(serve(stream, redirect.clone(), permit));
             }
-            Err(_) => {
-                redirect.tally.count(Count::ShedConnections);
+            Err(shed) => {
+                redirect.tally.count(shed.count());
                 redirect.tally.count(Count::ConnectionsClosed);
                 let _ = stream.set_zero_linger();
             }
@@ -61,13 +61,17 @@ async fn serve(stream: TcpStream, redirect: Redirect, permit: Permit) {
     let service = service_fn(move |request: Request<Incoming>| {
         std::future::ready(Ok::<_, Infallible>(answer(&request, port)))
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // A client that is too slow even for this is dropped with its connection.
-    let _ = Deadline::within(PATIENCE).bound(connection).await;
+    let bound = Deadline::within(PATIENCE).bound(&mut connection).await;
+    if bound.is_err() {
+        // Best effort: a client that is too slow even for this is not waited for by the kernel either.
+        let stream = connection.into_parts().io.into_inner();
+        let _ = stream.set_zero_linger();
+    }
     redirect.tally.count(Count::ConnectionsClosed);
     drop(permit);
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::flow::Overdue;
+use super::judge::Overdue;
 use crate::config::settings::EdgeDeadlines;
 use crate::ground::deadline;
 use crate::ground::failure::Phase;
@@ -24,7 +24,7 @@ use crate::ground::failure::Phase;
 pub struct Stream {
     epoch: Instant,
     is_ours: AtomicBool,
-    /// Microseconds from the epoch to the client's last move, or to the beginning of its turn.
+    /// Microseconds from the epoch to the client's last move, or to the beginning of a turn.
     moved: AtomicU64,
     /// Microseconds in all that it was the client's turn, before this turn.
     waited: AtomicU64,
@@ -67,7 +67,9 @@ impl Streams {
     }
 
     /// Ends every stream whose client is overdue, and says which deadlines they missed.
-    pub fn end_overdue(&self, limits: &EdgeDeadlines) -> Vec<Overdue> {
+    ///
+    /// `longest` is the outer bound of one that waits for us, which none of ours ever reaches.
+    pub fn end_overdue(&self, limits: &EdgeDeadlines, longest: Option<Duration>) -> Vec<Overdue> {
         let now = deadline::now();
         let mut missed = Vec::new();
         // A stream nobody else knows is over.
@@ -76,6 +78,9 @@ impl Streams {
         for stream in &known.all {
             if let Some(overdue) = stream.overdue(limits, now) {
                 missed.push(overdue);
+                stream.kill.notify_one();
+            } else if longest.is_some_and(|longest| stream.waits_for_us(now) >= longest) {
+                tracing::error!("a stream has waited for us longer than anything may take; ended");
                 stream.kill.notify_one();
             }
         }
@@ -134,7 +139,9 @@ impl Stream {
         let is_pending = self.outstanding.load(Ordering::Relaxed) > 0;
         if !is_pending && !self.is_ours.swap(true, Ordering::Relaxed) {
             let turn = self.turn.load(Ordering::Relaxed);
-            let waited = self.micros(deadline::now()).saturating_sub(turn);
+            let now = self.micros(deadline::now());
+            let waited = now.saturating_sub(turn);
+            self.moved.store(now, Ordering::Relaxed);
             self.waited.fetch_add(waited, Ordering::Relaxed);
         }
     }
@@ -171,6 +178,14 @@ impl Stream {
             true => overdue(pace.after, "edge.deadlines.response_pace"),
             false => None,
         }
+    }
+
+    fn waits_for_us(&self, now: Instant) -> Duration {
+        if !self.is_ours.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        let moved = self.moved.load(Ordering::Relaxed);
+        Duration::from_micros(self.micros(now).saturating_sub(moved))
     }
 
     fn micros(&self, at: Instant) -> u64 {
@@ -219,7 +234,7 @@ mod tests {
     }
 
     fn missed(streams: &Streams) -> Vec<&'static str> {
-        let missed = streams.end_overdue(&EdgeDeadlines::default());
+        let missed = streams.end_overdue(&EdgeDeadlines::default(), None);
         missed.into_iter().map(|overdue| overdue.key).collect()
     }
 
@@ -229,6 +244,28 @@ mod tests {
         let _stream = streams.begin();
         pass(10_000).await;
         assert!(missed(&streams).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_for_us_for_ever_ends_by_the_outer_bound() {
+        let streams = Streams::default();
+        let exec = StreamExec(streams.clone());
+        let ended = Arc::new(Notify::new());
+        let (stream, guard) = (streams.begin(), OnDrop(ended.clone()));
+        hyper::rt::Executor::execute(&exec, async move {
+            let _guard = (guard, stream);
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+        let longest = Some(Duration::from_secs(1000));
+        let limits = EdgeDeadlines::default();
+        for (passes, is_over) in [(999, false), (1, true)] {
+            pass(passes).await;
+            streams.end_overdue(&limits, longest);
+            let patience = Duration::from_micros(1);
+            let end = tokio::time::timeout(patience, ended.notified()).await;
+            assert_eq!(end.is_ok(), is_over, "after {passes}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::flow::Flow;
+use super::flow::{End, Flow};
 use super::peer;
 use crate::ground::sys;
 
@@ -134,17 +134,27 @@ impl AsyncWrite for Wire {
     }
 }
 
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.flow.is_reset() {
-            if let Some(info) = self
-                .flow
-                .is_stalled()
-                .then(|| sys::tcp_info(self.stream.as_fd()))
-                .flatten()
-            {
-                tracing::info!(client = ?self.stream.peer_addr().ok(), "client {}", peer::judge(&info));
-            }
+        let info = || sys::tcp_info(self.stream.as_fd());
+        let is_reset = match self.flow.end() {
+            End::Order => false,
+            End::Swept => info().is_some_and(|info| peer::has_all(&info)),
+            End::Late | End::Reset => true,
+        };
+        if self.flow.is_reset()
+            && self.flow.is_stalled()
+            && let Some(info) = info()
+        {
+            tracing::info!(client = ?self.stream.peer_addr().ok(), "client {}", peer::judge(&info));
+        }
+        if is_reset {
             // Best effort: a socket that is closed already has nothing left to reset.
             let _ = self.stream.set_zero_linger();
         }

@@ -1,6 +1,6 @@
 //! Takes a request wholly into our hands, under the client's deadlines. The client's wait ends here.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -11,7 +11,7 @@ use super::spool::{self, SpoolReader, SpoolWriter, Store, Whole};
 use super::terms::Limit;
 use super::tunnel::Bid;
 use super::upload::Live;
-use crate::config::settings::{EdgeDeadlines, Pace};
+use crate::config::settings::EdgeDeadlines;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 
@@ -110,17 +110,16 @@ where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    let stall = bounds.deadlines.body_stall;
-    let mut pacer = Pacer::new(bounds.deadlines.body_pace);
+    let mut pacer = Pacer::new(bounds.deadlines);
     let mut body = std::pin::pin!(body);
     // Nobody reads it before it is whole; the reader is kept so that nothing is forgotten.
     let mut spool: Option<(SpoolWriter, SpoolReader)> = None;
     loop {
-        let deadline = pacer.tighten(Deadline::within(stall));
-        let frame = deadline
+        let frame = pacer
+            .due()
             .bound(body.frame())
             .await
-            .map_err(|_| pacer.too_late(stall))?;
+            .map_err(|_| pacer.too_late(deadline::now()))?;
         let Some(frame) = frame else { break };
         let frame = frame
             .map_err(|error| Failure::client(Phase::Body, Cause::Broken(error.to_string())))?;
@@ -143,18 +142,19 @@ where
     }
 }
 
-/// Keeps the least pace: at any time, so many bytes must have come as the rate asks for since `after`.
-struct Pacer {
-    begun: std::time::Instant,
-    pace: Option<Pace>,
+/// Keeps the client's deadlines: it may not be silent for long, it may not drip (at any time, so many bytes must have
+/// come as the pace asks for since its `after`), and it may not take for ever.
+struct Pacer<'a> {
+    limits: &'a EdgeDeadlines,
+    begun: Instant,
     bytes: u64,
 }
 
-impl Pacer {
-    fn new(pace: Option<Pace>) -> Self {
+impl<'a> Pacer<'a> {
+    fn new(limits: &'a EdgeDeadlines) -> Self {
         Self {
+            limits,
             begun: deadline::now(),
-            pace,
             bytes: 0,
         }
     }
@@ -163,31 +163,38 @@ impl Pacer {
         self.bytes += bytes as u64;
     }
 
-    /// The instant by which more must have come, for the pace to be kept.
-    fn due(&self) -> Option<Deadline> {
-        let pace = self.pace?;
+    /// The instant by which more must have come.
+    fn due(&self) -> Deadline {
+        let stall = Deadline::within(self.limits.body_stall);
+        let others = [self.pace_due(), self.total_due()];
+        others.into_iter().flatten().fold(stall, Deadline::min)
+    }
+
+    fn pace_due(&self) -> Option<Deadline> {
+        let pace = self.limits.body_pace?;
         let earned = Duration::from_secs_f64(self.bytes as f64 / pace.rate as f64);
-        Some(Deadline::after(
-            self.begun,
-            pace.after.saturating_add(earned),
-        ))
+        let spent = pace.after.saturating_add(earned);
+        Some(Deadline::after(self.begun, spent))
     }
 
-    fn tighten(&self, stall: Deadline) -> Deadline {
-        self.due().map_or(stall, |due| due.min(stall))
+    fn total_due(&self) -> Option<Deadline> {
+        let total = self.limits.body_total?;
+        Some(Deadline::after(self.begun, total))
     }
 
-    fn too_late(&self, stall: Duration) -> Failure {
-        let late = self.due().is_some_and(|due| due.is_past(deadline::now()));
-        let cause = match self.pace {
-            Some(pace) if late => Cause::TooSlow {
+    fn too_late(&self, now: Instant) -> Failure {
+        let is_past = |due: Option<Deadline>| due.is_some_and(|due| due.is_past(now));
+        let timed_out = |limit, key| Cause::TimedOut { limit, key };
+        let limits = self.limits;
+        let cause = match (limits.body_total, limits.body_pace) {
+            (Some(total), _) if is_past(self.total_due()) => {
+                timed_out(total, "edge.deadlines.body_total")
+            }
+            (_, Some(pace)) if is_past(self.pace_due()) => Cause::TooSlow {
                 pace: pace.rate,
                 key: "edge.deadlines.body_pace",
             },
-            _ => Cause::TimedOut {
-                limit: stall,
-                key: "edge.deadlines.body_stall",
-            },
+            _ => timed_out(limits.body_stall, "edge.deadlines.body_stall"),
         };
         Failure::client(Phase::Body, cause)
     }
@@ -231,7 +238,11 @@ mod tests {
     }
 
     /// What comes of a body that yields a frame of `size` bytes each `every`, for ever.
-    async fn dripping(size: usize, every: Duration) -> (Failure, Duration) {
+    async fn dripping(
+        size: usize,
+        every: Duration,
+        deadlines: EdgeDeadlines,
+    ) -> (Failure, Duration) {
         let (sender, receiver) = mpsc::channel::<Frame>(1);
         tokio::spawn(async move {
             loop {
@@ -244,7 +255,6 @@ mod tests {
         });
         let stream = frames(receiver);
         let begun = deadline::now();
-        let deadlines = EdgeDeadlines::default();
         let bounds = Bounds {
             deadlines: &deadlines,
             size: SIZE,
@@ -277,26 +287,39 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_is_given_up_after_the_stall_timeout() {
-        let (failure, took) = dripping(1, Duration::from_secs(3600)).await;
+        let (failure, took) =
+            dripping(1, Duration::from_secs(3600), EdgeDeadlines::default()).await;
         assert!(failure.to_string().contains("body_stall"), "{failure}");
         assert_eq!(took.as_secs(), 15);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up_by_its_pace() {
-        let (failure, took) = dripping(1, Duration::from_secs(1)).await;
+        let (failure, took) = dripping(1, Duration::from_secs(1), EdgeDeadlines::default()).await;
         assert!(failure.to_string().contains("body_pace"), "{failure}");
         assert_eq!(took.as_secs(), 20);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_keeps_the_pace_is_taken_until_its_size_ends_it() {
-        let (failure, took) = dripping(16 << 10, Duration::from_secs(10)).await;
+        let (failure, took) =
+            dripping(16 << 10, Duration::from_secs(10), EdgeDeadlines::default()).await;
         assert!(
             failure.to_string().contains("edge.limits.body"),
             "{failure}"
         );
         assert!(took > Duration::from_secs(10_000), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_keeps_the_pace_is_given_up_when_all_its_time_is_over() {
+        let deadlines = EdgeDeadlines {
+            body_total: Some(Duration::from_secs(95)),
+            ..EdgeDeadlines::default()
+        };
+        let (failure, took) = dripping(16 << 10, Duration::from_secs(10), deadlines).await;
+        assert!(failure.to_string().contains("body_total"), "{failure}");
+        assert_eq!(took.as_secs(), 95);
     }
 
     #[tokio::test]

@@ -48,8 +48,9 @@ pub use spool::{Disk, Store};
 use crate::config::Settings;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
-use crate::ground::failure::{Failure, Party};
+use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Ledger, Tally};
+use crate::ground::reserve::{NoRoom, Reserve};
 use crate::origin::{Gate, Origin, Page};
 use head::OriginHead;
 use intake::{Load, Taken};
@@ -67,6 +68,7 @@ pub struct Shared {
     waiting: Waiting,
     store: Store,
     streams: Streams,
+    reserve: Reserve,
 }
 
 /// Serves the requests of one edge thread.
@@ -86,11 +88,12 @@ struct Thread {
 
 impl Shared {
     /// Before the first exchange.
-    pub fn new(settings: Arc<Settings>, origin: Origin) -> Self {
+    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve) -> Self {
         Self {
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
             streams: Streams::new(settings.origin.streams),
+            reserve,
             settings,
             origin,
         }
@@ -99,6 +102,11 @@ impl Shared {
     /// Those who wait for the origin.
     pub fn waiting(&self) -> &Waiting {
         &self.waiting
+    }
+
+    /// What memory they may take.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// Where all bodies rest.
@@ -135,6 +143,11 @@ impl Exchanges {
         let Thread { shared, tally, .. } = &*self.0;
         let settings = &*shared.settings;
         let mut outcome = Outcome::begin(tally.clone(), settings.log.access, client, told);
+        if let Err(NoRoom { limit }) = shared.reserve.exchange(tally) {
+            let key = "edge.limits.memory";
+            let failure = Failure::edge(Phase::Head, Cause::NoRoom { limit, key });
+            return self.rescue(failure, &parts.headers, outcome);
+        }
         let limits = &settings.edge.limits;
         let terms = Terms::of(settings, parts.uri.path());
         let bid = match terms.upgrade {

@@ -66,7 +66,8 @@ pub fn loss(failure: &Failure) -> Option<Loss> {
     match (failure.party, failure.phase, &failure.cause) {
         (Party::Client, ..) => None,
         (Party::Edge, Phase::Body | Phase::Answer, _) => Some(Loss::Spool),
-        (_, _, Cause::Full { .. }) | (Party::Edge, _, Cause::Unsupported(_)) => Some(Loss::Full),
+        (_, _, Cause::Full { .. } | Cause::NoRoom { .. })
+        | (Party::Edge, _, Cause::Unsupported(_)) => Some(Loss::Full),
         (_, Phase::Hold | Phase::Queue, _) => Some(Loss::Wait),
         (_, _, Cause::TooLarge { .. }) => Some(Loss::Spool),
         (_, _, Cause::TimedOut { .. }) => Some(Loss::TimedOut),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::settings::{Route, Settings, Total};
+use crate::config::settings::{QUIET, Route, Settings, Total};
 use crate::ground::deadline::Deadline;
 use crate::ground::failure::Cause;
 
@@ -46,9 +46,6 @@ pub struct Terms {
     /// Whether it may become a tunnel.
     pub upgrade: bool,
 }
-
-/// Quiet is what streams mostly are: an hour of it, unless the route says otherwise.
-const QUIET: Duration = Duration::from_secs(3600);
 
 impl Terms {
     /// The terms for a request with this path.

@@ -74,6 +74,13 @@ pub enum Cause {
         /// The key that sets it.
         key: &'static str,
     },
+    /// Memory that is set aside for others.
+    NoRoom {
+        /// How much there is in all, in bytes.
+        limit: u64,
+        /// The key that sets it.
+        key: &'static str,
+    },
     /// Against the rules of HTTP, or against ours; the sentence says which.
     Malformed(&'static str),
     /// Good HTTP that we do not do; the sentence says what.
@@ -204,6 +211,13 @@ impl fmt::Display for Cause {
             Self::TooSlow { pace, key } => write!(f, "slower than {pace} bytes a second ({key})"),
             Self::TooLarge { limit, key } => write!(f, "more than the limit of {limit} ({key})"),
             Self::Full { limit, key } => write!(f, "all {limit} places are taken ({key})"),
+            Self::NoRoom { limit, key } => {
+                write!(
+                    f,
+                    "all {} MiB are set aside for others ({key})",
+                    limit >> 20
+                )
+            }
             Self::Malformed(what) | Self::Unsupported(what) => f.write_str(what),
             Self::Disk(how) => f.write_str(how),
             Self::NotReady => f.write_str("it will not be ready in time"),

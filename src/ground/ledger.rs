@@ -1,8 +1,12 @@
 //! Every number we utter. Each thread adds to a tally of its own; the reader sums them up.
 
+mod words;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+pub use words::{Class, Loss, Span};
 
 use super::failure::Phase;
 
@@ -17,6 +21,10 @@ pub enum Count {
     ShedConnections,
     /// Connections closed before TLS because one address had too many.
     ShedAddress,
+    /// Connections closed before TLS because no memory is left for them.
+    ShedMemory,
+    /// Connections closed before TLS because too many handshakes were under way for all of their time.
+    ShedHandshakes,
     /// TLS handshakes that failed (not those that were too slow).
     HandshakesFailed,
     /// HTTP/2 connections ended because the client flooded them.
@@ -53,58 +61,13 @@ pub enum Count {
     Lost(Loss),
 }
 
-/// The class of a status code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// 100 to 199.
-    Informational,
-    /// 200 to 299.
-    Success,
-    /// 300 to 399.
-    Redirection,
-    /// 400 to 499.
-    ClientError,
-    /// 500 and above.
-    ServerError,
-}
-
-/// Why a request was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// The wait for the gate or a slot ended without leave.
-    Wait,
-    /// Too many were waiting already.
-    Full,
-    /// The origin died or was ended, and sending it again was not safe.
-    Died,
-    /// The origin missed one of its own deadlines.
-    TimedOut,
-    /// The origin's answer was no good HTTP, or ended in the middle.
-    BadAnswer,
-    /// The answer did not fit into the spool.
-    Spool,
-}
-
-/// A span of an exchange whose length is kept in a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
-    /// From the head to the whole request.
-    Intake,
-    /// Waiting for the gate and a slot.
-    Wait,
-    /// From the connect to the origin's whole answer.
-    Origin,
-    /// From the head to the end of the exchange.
-    Total,
-}
-
 /// Upper bounds of the histogram buckets, in seconds; the last bucket has none.
 pub const BOUNDS: [f64; 15] = [
     0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 17;
+const PLAIN: usize = 19;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -147,6 +110,11 @@ impl Ledger {
     /// The sum of one counter over all threads.
     pub fn sum(&self, count: Count) -> u64 {
         self.tallies().iter().map(|tally| tally.read(count)).sum()
+    }
+
+    /// Something of each thread.
+    pub fn each<T>(&self, of: impl Fn(&Tally) -> T) -> Vec<T> {
+        self.tallies().iter().map(|tally| of(tally)).collect()
     }
 
     /// The sum of one histogram over all threads.
@@ -238,82 +206,12 @@ impl Count {
             Self::StreamsBegun => 14,
             Self::StreamsEnded => 15,
             Self::OriginStalledByClient => 16,
+            Self::ShedMemory => 17,
+            Self::ShedHandshakes => 18,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
             Self::Lost(loss) => PLAIN + 2 * PHASES + Class::ALL.len() + loss as usize,
-        }
-    }
-}
-
-impl Class {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Informational,
-        Self::Success,
-        Self::Redirection,
-        Self::ClientError,
-        Self::ServerError,
-    ];
-
-    /// The class of a status code.
-    pub fn of(status: u16) -> Self {
-        match status {
-            0..=199 => Self::Informational,
-            200..=299 => Self::Success,
-            300..=399 => Self::Redirection,
-            400..=499 => Self::ClientError,
-            500.. => Self::ServerError,
-        }
-    }
-
-    /// `1xx` to `5xx`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Informational => "1xx",
-            Self::Success => "2xx",
-            Self::Redirection => "3xx",
-            Self::ClientError => "4xx",
-            Self::ServerError => "5xx",
-        }
-    }
-}
-
-impl Loss {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Wait,
-        Self::Full,
-        Self::Died,
-        Self::TimedOut,
-        Self::BadAnswer,
-        Self::Spool,
-    ];
-
-    /// One lower-case word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Wait => "wait",
-            Self::Full => "full",
-            Self::Died => "died",
-            Self::TimedOut => "timed_out",
-            Self::BadAnswer => "bad_answer",
-            Self::Spool => "spool",
-        }
-    }
-}
-
-impl Span {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Intake, Self::Wait, Self::Origin, Self::Total];
-
-    /// One lower-case word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Intake => "intake",
-            Self::Wait => "wait",
-            Self::Origin => "origin",
-            Self::Total => "total",
         }
     }
 }
@@ -329,6 +227,8 @@ mod tests {
             Count::ConnectionsClosed,
             Count::ShedConnections,
             Count::ShedAddress,
+            Count::ShedMemory,
+            Count::ShedHandshakes,
             Count::HandshakesFailed,
             Count::FloodsEnded,
             Count::ExchangesBegun,

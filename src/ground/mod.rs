@@ -6,5 +6,6 @@ pub mod drain;
 pub mod failure;
 pub mod heartbeat;
 pub mod ledger;
+pub mod reserve;
 pub mod sys;
 pub mod systemd;

@@ -8,8 +8,12 @@ use std::time::Duration;
 /// What the kernel knows of a TCP connection (`TCP_INFO`, tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpInfo {
+    /// Where it is in its life, as the kernel numbers it (`TCP_ESTABLISHED` is 1).
+    pub state: u8,
     /// Segments sent and not acknowledged.
     pub unacked: u32,
+    /// Bytes written and not sent.
+    pub unsent: u32,
     /// How often in a row the oldest of them was sent again without an answer.
     pub retransmits: u8,
     /// How often in a row the peer was asked whether its window has opened.
@@ -39,7 +43,9 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
     // SAFETY: all fields are plain integers, for which zero is a value; the kernel has filled in its part.
     let info = unsafe { info.assume_init() };
     Some(TcpInfo {
+        state: info.tcpi_state,
         unacked: info.tcpi_unacked,
+        unsent: info.tcpi_notsent_bytes,
         retransmits: info.tcpi_retransmits,
         probes: info.tcpi_probes,
         last_heard: Duration::from_millis(u64::from(info.tcpi_last_ack_recv)),
@@ -58,7 +64,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let info = tcp_info(client.as_fd()).unwrap();
-        assert_eq!((info.unacked, info.retransmits), (0, 0));
+        assert_eq!((info.unacked, info.unsent, info.retransmits), (0, 0, 0));
+        assert_eq!(info.state, 1);
         assert!(info.last_heard < Duration::from_secs(60));
         let file = std::fs::File::open("/dev/null").unwrap();
         assert_eq!(tcp_info(file.as_fd()), None);

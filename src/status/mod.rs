@@ -47,6 +47,8 @@ pub struct Facts {
     pub spool_budget: usize,
     /// The client connections that may be open at once.
     pub connections_limit: usize,
+    /// The bytes of memory that may be set aside for clients, unless that is without a limit.
+    pub memory_limit: Option<u64>,
     /// How long a request waits for a shut gate; one that would have to wait longer is refused at once.
     pub patience: Duration,
 }
@@ -62,6 +64,8 @@ pub struct Gauges {
     pub spool_used: usize,
     /// Bytes of bodies on disk.
     pub spool_on_disk: u64,
+    /// Bytes of memory set aside for clients.
+    pub memory_reserved: u64,
 }
 
 /// Where the facts come from.

@@ -110,6 +110,7 @@ fn source(started: Instant) -> Source {
         started_at: "2026-01-31T08:15:00Z".parse().unwrap(),
         spool_budget: 64 << 20,
         connections_limit: 4096,
+        memory_limit: Some(1 << 30),
         patience: Duration::from_secs(20),
     };
     let gauges = || Gauges {
@@ -117,6 +118,7 @@ fn source(started: Instant) -> Source {
         held: 5,
         spool_used: 196_608,
         spool_on_disk: 1 << 20,
+        memory_reserved: 65 << 20,
     };
     Source {
         origin,

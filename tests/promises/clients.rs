@@ -63,14 +63,15 @@ fn a_client_that_vanishes_in_the_middle_of_a_page_holds_nobody() {
 }
 
 #[test]
-fn half_a_head_is_reset_at_its_deadline_and_never_reaches_the_origin() {
+fn half_a_head_is_answered_with_408_at_its_deadline_and_never_reaches_the_origin() {
     let ledger = tempfile::NamedTempFile::new().expect("a file");
     let path = ledger.path().display().to_string();
     let leeward = behind(&["--ledger", &path], IMPATIENT);
     let mut half = Connection::connect(leeward.edge(), DUE).expect("a connection");
     half.send(b"GET /half HTTP/1.1\r\nHos").expect("sent");
     somebody_else_is_served(&leeward);
-    assert_eq!(ended(&mut half), ErrorKind::ConnectionReset);
+    let response = half.read_response().expect("an answer of ours");
+    assert_eq!(response.status, 408);
     leeward.wait_log("edge.deadlines.head", DUE);
     let told = std::fs::read_to_string(ledger.path()).expect("the ledger");
     assert!(!told.contains("/half"), "{told}");

@@ -76,6 +76,19 @@ pub fn somebody_else_is_served(leeward: &Leeward) {
     );
 }
 
+/// Waits until the metrics contain this line.
+pub fn wait_metric(leeward: &Leeward, line: &str) {
+    let until = Instant::now() + DUE;
+    loop {
+        let metrics = leeward.status_get("/metrics").text();
+        if metrics.lines().any(|it| it == line) {
+            return;
+        }
+        assert!(Instant::now() < until, "no {line} in\n{metrics}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// All incidents written so far, the oldest first.
 pub fn incidents(leeward: &Leeward) -> Vec<serde_json::Value> {
     let Ok(entries) = std::fs::read_dir(leeward.directory().join("incidents")) else {

@@ -3,14 +3,19 @@
 use toml::de::DeValue;
 
 use crate::config::raw::Section;
-use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Identity, Tls, TlsVersion};
+use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Identity, Spool, Tls, TlsVersion};
 use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
 use crate::ground::addr::{EdgeAddr, Net};
 
 use super::{DAY, MIB, MS};
 
+/// Memory for connections and requests, beside `spool.memory`: the least,
+const LEAST: usize = 16 << 20;
+/// and what there is unless it is set.
+const BESIDE: usize = (1 << 30) - (64 << 20);
+
 /// `[edge]`
-pub fn edge(mut section: Section<'_, '_, '_>) -> Edge {
+pub fn edge(mut section: Section<'_, '_, '_>, spool: &Spool) -> Edge {
     let mut edge = Edge::default();
     section.set("listen", &mut edge.listen, listen);
     section.set("redirect", &mut edge.redirect, |v| {
@@ -19,12 +24,13 @@ pub fn edge(mut section: Section<'_, '_, '_>) -> Edge {
     section.set("proxy_protocol", &mut edge.proxy_protocol, |v| {
         Ok(value::or_off(v, nets)?.unwrap_or_default())
     });
+    section.set("half_close", &mut edge.half_close, value::switch);
     section.set("threads", &mut edge.threads, |v| {
         or_auto(v, |v| Ok(value::number(v, 1, 64)? as usize))
     });
     edge.tls = tls(section.section("edge.tls"));
     edge.deadlines = edge_deadlines(section.section("edge.deadlines"));
-    edge.limits = edge_limits(section.section("edge.limits"));
+    edge.limits = edge_limits(section.section("edge.limits"), spool);
     section.finish();
     edge
 }
@@ -67,6 +73,9 @@ fn edge_deadlines(mut section: Section<'_, '_, '_>) -> EdgeDeadlines {
     section.set("body_pace", &mut it.body_pace, |v| {
         value::or_off(v, value::pace)
     });
+    section.set("body_total", &mut it.body_total, |v| {
+        value::or_off(v, span(100 * MS, DAY))
+    });
     section.set(
         "response_stall",
         &mut it.response_stall,
@@ -76,12 +85,16 @@ fn edge_deadlines(mut section: Section<'_, '_, '_>) -> EdgeDeadlines {
         value::or_off(v, value::pace)
     });
     section.set("keep_alive", &mut it.keep_alive, span(100 * MS, DAY));
+    section.set("half_close", &mut it.half_close, span(100 * MS, DAY));
+    section.set("age", &mut it.age, |v| {
+        value::or_off(v, span(100 * MS, 365 * DAY))
+    });
     section.set("drain", &mut it.drain, span(MS, DAY));
     section.finish();
     it
 }
 
-fn edge_limits(mut section: Section<'_, '_, '_>) -> EdgeLimits {
+fn edge_limits(mut section: Section<'_, '_, '_>, spool: &Spool) -> EdgeLimits {
     let mut it = EdgeLimits::default();
     section.set("connections", &mut it.connections, count(1, 1_000_000));
     section.set(
@@ -89,6 +102,12 @@ fn edge_limits(mut section: Section<'_, '_, '_>) -> EdgeLimits {
         &mut it.connections_per_address,
         |v| value::or_off(v, count(1, 1_000_000)),
     );
+    section.set("handshakes", &mut it.handshakes, |v| {
+        value::or_off(v, count(1, 1_000_000))
+    });
+    section.set("memory", &mut it.memory, |v| {
+        value::or_off(v, bytes(16 * MIB, 1 << 44))
+    });
     section.set("headers", &mut it.headers, count(8, 1000));
     section.set("head", &mut it.head, bytes(8 << 10, MIB));
     section.set("uri", &mut it.uri, bytes(256, 64 << 10));
@@ -100,6 +119,19 @@ fn edge_limits(mut section: Section<'_, '_, '_>) -> EdgeLimits {
         &mut it.control_frames,
         number(10, 1_000_000),
     );
+    let least = spool.memory.saturating_add(LEAST);
+    if !section.says("memory") {
+        it.memory = Some(spool.memory.saturating_add(BESIDE));
+    } else if it.memory.is_some_and(|memory| memory < least) && !section.has_faults() {
+        let least = value::told(least as u64);
+        section.complain(
+            "memory",
+            Wrong::new(
+                "too little: `spool.memory` is a part of it, and connections and requests need 16 MiB beside it",
+                format!("raise it to {least} or more, or lower `spool.memory`"),
+            ),
+        );
+    }
     section.finish();
     it
 }

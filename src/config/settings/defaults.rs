@@ -15,6 +15,7 @@ impl Default for Edge {
             listen: vec![local(8443)],
             redirect: Vec::new(),
             proxy_protocol: Vec::new(),
+            half_close: false,
             threads: None,
             tls: Tls::default(),
             deadlines: EdgeDeadlines::default(),
@@ -36,9 +37,12 @@ impl Default for EdgeDeadlines {
             head: Duration::from_secs(10),
             body_stall: Duration::from_secs(15),
             body_pace: pace(20),
+            body_total: None,
             response_stall: Duration::from_secs(30),
             response_pace: pace(60),
             keep_alive: Duration::from_secs(60),
+            half_close: Duration::from_secs(5),
+            age: None,
             drain: Duration::from_secs(30),
         }
     }
@@ -49,6 +53,8 @@ impl Default for EdgeLimits {
         Self {
             connections: 4096,
             connections_per_address: Some(100),
+            handshakes: Some(1024),
+            memory: Some(1 << 30),
             headers: 100,
             head: 32 << 10,
             uri: 8 << 10,

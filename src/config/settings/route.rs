@@ -21,6 +21,9 @@ pub struct Route {
     pub upgrade: bool,
 }
 
+/// Quiet is what streams mostly are: an hour of it, unless the route says otherwise.
+pub const QUIET: Duration = Duration::from_secs(3600);
+
 /// How long a whole visit may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Total {

@@ -95,6 +95,11 @@ fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Connections closed before TLS, by what was full.";
     let shed = &connections.shed;
     to.counters("leeward_connections_shed", help, PLAIN, "reason", shed)?;
+    let help = "Memory set aside for clients: connections, requests, bodies.";
+    let reserved = Some(all.memory.reserved_bytes);
+    to.gauge("leeward_memory_reserved", help, BYTES, reserved)?;
+    let help = "How much memory may be set aside for clients.";
+    to.gauge("leeward_memory_limit", help, BYTES, all.memory.limit_bytes)?;
     let help = "TLS handshakes that failed.";
     let failed = connections.handshakes_failed;
     to.counter("leeward_tls_handshakes_failed", help, PLAIN, failed)?;
@@ -234,6 +239,9 @@ mod tests {
             "leeward_exchange_seconds_count{span=\"total\"} 1203",
             "leeward_spool_bytes{where=\"memory\"} 196608",
             "leeward_spool_bytes{where=\"disk\"} 1048576",
+            "leeward_memory_reserved_bytes 68157440",
+            "leeward_memory_limit_bytes 1073741824",
+            "leeward_connections_shed_total{reason=\"handshakes\"} 0",
             "leeward_spool_budget_bytes 67108864",
             "leeward_origin_state{state=\"hung\"} 1",
             "leeward_origin_state{state=\"ready\"} 0",

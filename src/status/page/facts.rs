@@ -66,6 +66,11 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         bytes(all.spool.budget_bytes as u64),
         bytes(all.spool.disk_bytes)
     );
+    let reserved = bytes(all.memory.reserved_bytes);
+    let memory = match all.memory.limit_bytes {
+        Some(limit) => format!("{reserved} of {} set aside", bytes(limit)),
+        None => format!("{reserved} set aside, without a limit"),
+    };
     let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
     let moved: Vec<_> = traffic
         .bytes
@@ -92,6 +97,7 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
         ("bodies at rest", Some(spool)),
+        ("memory for clients", Some(memory)),
     ]
 }
 

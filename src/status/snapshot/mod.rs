@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub waiting: Waiting,
     /// Where bodies rest.
     pub spool: Spool,
+    /// Memory for clients.
+    pub memory: Memory,
     /// The last incidents of this run, the newest first.
     pub incidents: Vec<Summary>,
 }
@@ -73,6 +75,15 @@ pub struct Spool {
     pub budget_bytes: usize,
     /// On disk.
     pub disk_bytes: u64,
+}
+
+/// Memory for clients, in bytes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Memory {
+    /// Set aside: for each connection and each request the most it may take, and the memory all spools share.
+    pub reserved_bytes: u64,
+    /// How much may be.
+    pub limit_bytes: Option<u64>,
 }
 
 /// Values by a word of a fixed set, in the order of the set.
@@ -115,6 +126,10 @@ impl Snapshot {
                 used_bytes: gauges.spool_used,
                 budget_bytes: facts.spool_budget,
                 disk_bytes: gauges.spool_on_disk,
+            },
+            memory: Memory {
+                reserved_bytes: gauges.memory_reserved,
+                limit_bytes: facts.memory_limit,
             },
             incidents: view.incidents.clone(),
         }

@@ -108,6 +108,8 @@ impl Traffic {
                 shed: ByWord(vec![
                     ("connections", sum(Count::ShedConnections)),
                     ("address", sum(Count::ShedAddress)),
+                    ("memory", sum(Count::ShedMemory)),
+                    ("handshakes", sum(Count::ShedHandshakes)),
                 ]),
                 handshakes_failed: sum(Count::HandshakesFailed),
                 floods_ended: sum(Count::FloodsEnded),
