@@ -9,6 +9,7 @@ mod control;
 mod house;
 mod kept;
 mod lives;
+mod protocols;
 mod real_origins;
 mod routes;
 mod service;

@@ -76,7 +76,24 @@ impl Raw {
 
     /// Asks for a page on a stream (an odd number).
     pub fn get(&mut self, stream: u32, path: &str) -> io::Result<()> {
-        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &head(path))
+        self.ask(stream, "GET", path, &[])
+    }
+
+    /// Asks with any method and further fields, and sends no body.
+    pub fn ask(
+        &mut self,
+        stream: u32,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> io::Result<()> {
+        let flags = END_HEADERS | END_STREAM;
+        self.frame(HEADERS, flags, stream, &head(method, path, fields))
+    }
+
+    /// Asks, and owes a body.
+    pub fn begin(&mut self, stream: u32, path: &str, fields: &[(&str, &str)]) -> io::Result<()> {
+        self.frame(HEADERS, END_HEADERS, stream, &head("POST", path, fields))
     }
 
     /// The next frame; what the server wants acknowledged is acknowledged.
@@ -160,16 +177,25 @@ pub fn encoded(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The head of a GET in HPACK: indexed fields, and two literals without indexing (RFC 7541, section 6).
-fn head(path: &str) -> Vec<u8> {
-    let mut head = vec![0x82, 0x87];
-    head.push(0x04);
-    head.push(path.len() as u8);
-    head.extend(path.as_bytes());
-    head.push(0x01);
-    head.push(9);
-    head.extend(b"localhost");
+/// The head of a request in HPACK: `:scheme` indexed, all others literals without indexing (RFC 7541, section 6).
+fn head(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut head = vec![0x87];
+    for (name, value) in [(2, method), (4, path), (1, "localhost")] {
+        head.push(name);
+        text(&mut head, value);
+    }
+    for (name, value) in fields {
+        head.push(0);
+        text(&mut head, name);
+        text(&mut head, value);
+    }
     head
+}
+
+fn text(to: &mut Vec<u8>, text: &str) {
+    assert!(text.len() < 127, "longer ones are written in another way");
+    to.push(text.len() as u8);
+    to.extend(text.as_bytes());
 }
 
 fn as_timeout(error: io::Error) -> io::Error {
