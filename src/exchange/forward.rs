@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use super::answer::{self, AnswerHead};
 use super::carry::{Carried, Tunnel, carry};
+use super::framing::Framing;
 use super::intake::Taken;
 use super::line;
 use super::live::{self, Manner};
@@ -31,7 +32,7 @@ use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::Tally;
-use crate::origin::{Ending, OriginSlot, Visit};
+use crate::origin::{Ending, Generation, OriginSlot, Visit};
 
 /// A visit that brought no whole answer.
 #[derive(Debug)]
@@ -195,12 +196,16 @@ impl Walk<'_> {
             let (parts, body) = answer.into_parts();
             let asked = &self.taken.head;
             let mut head = answer::rebuild(&parts, &asked.method)?;
-            let origin = &self.way.slot.generation().address;
+            let generation = self.way.slot.generation();
+            let framing = Framing::of(&parts.headers, head.has_body);
+            let origin = &generation.address;
             manners::mend(&mut head.headers, &asked.headers, origin, &manners);
             let Some(_place) = as_stream(&self.way, &head)? else {
                 let shown = Shown {
                     head,
                     commit: |head| commit(head, None),
+                    framing,
+                    generation,
                     delivery: self.delivery,
                 };
                 take_body(body, shown, self.way.spool, visit, times, total).await?;
@@ -220,7 +225,8 @@ impl Walk<'_> {
             *self.delivery = Delivery::Answered;
             commit(head, Some(reader));
             let total = Deadline::after(begun, terms.lasting.total.is);
-            live::pass(body, writer, visit.pulse(), &terms.lasting, total).await
+            live::pass(body, writer, visit.pulse(), &terms.lasting, total).await?;
+            framing.judge(generation).map(|()| writer.end(Ok(())))
         };
         let done = match connection {
             Some(connection) => beside(connection.with_upgrades(), take).await,
@@ -304,6 +310,8 @@ fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, 
 struct Shown<'a, C> {
     head: AnswerHead,
     commit: C,
+    framing: Framing,
+    generation: &'a Generation,
     delivery: &'a mut Delivery,
 }
 
@@ -316,6 +324,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
     total: Deadline,
 ) -> Result<(), Failure> {
     let commit_by = Deadline::within(COMMIT_AFTER);
+    let (framing, generation) = (shown.framing, shown.generation);
     let mut shown = Some(shown);
     let show = |shown: &mut Option<Shown<'_, C>>| {
         if let Some(shown) = shown.take() {
@@ -348,6 +357,7 @@ async fn take_body<C: FnOnce(AnswerHead)>(
             show(&mut shown);
         }
     }
+    framing.judge(generation)?;
     spool.end(Ok(()));
     show(&mut shown);
     Ok(())

@@ -12,6 +12,7 @@ mod answer;
 mod carry;
 mod errand;
 mod forward;
+mod framing;
 mod head;
 mod hold;
 mod intake;

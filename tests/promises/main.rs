@@ -6,6 +6,7 @@ mod support;
 mod clients;
 mod command_line;
 mod control;
+mod cut_answers;
 mod house;
 mod kept;
 mod lives;
