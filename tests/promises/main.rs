@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod control;
 mod cut_answers;
+mod disks;
 mod house;
 mod kept;
 mod lives;
