@@ -6,6 +6,7 @@ mod support;
 mod clients;
 mod command_line;
 mod control;
+mod crowds;
 mod cut_answers;
 mod disks;
 mod house;

@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustls::version::TLS13;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::tls;
 
@@ -41,20 +41,50 @@ impl Raw {
     /// Connects, and sends the preface and SETTINGS with this initial window for each stream.
     pub fn connect(address: SocketAddr, window: u32, patience: Duration) -> io::Result<Raw> {
         let mut raw = Raw::silent(address, patience)?;
-        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        raw.preface(window)?;
+        Ok(raw)
+    }
+
+    fn preface(&mut self, window: u32) -> io::Result<()> {
+        self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
         let mut settings = vec![0, 4];
         settings.extend(window.to_be_bytes());
-        raw.frame(SETTINGS, 0, 0, &settings)?;
-        Ok(raw)
+        self.frame(SETTINGS, 0, 0, &settings)
     }
 
     /// Connects by TLS with ALPN h2, and says nothing.
     pub fn silent(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        Raw::by(address, patience, &[&TLS13])
+    }
+
+    /// Connects over TLS 1.2, sends the preface and SETTINGS, and opens every window as far as it goes.
+    pub fn open_tls12(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        Raw::by(address, patience, &[&TLS12])?.wide_open()
+    }
+
+    /// The same over TLS 1.3.
+    pub fn open(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        Raw::silent(address, patience)?.wide_open()
+    }
+
+    fn wide_open(mut self) -> io::Result<Raw> {
+        const WIDEST: u32 = (1 << 31) - 1;
+        self.preface(WIDEST)?;
+        let more = (WIDEST - 65_535).to_be_bytes();
+        self.frame(WINDOW_UPDATE, 0, 0, &more)?;
+        Ok(self)
+    }
+
+    fn by(
+        address: SocketAddr,
+        patience: Duration,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> io::Result<Raw> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
-        let config = tls::config(&[&TLS13], &["h2"]);
+        let config = tls::config(versions, &["h2"]);
         let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, socket);
         while stream.conn.is_handshaking() {
