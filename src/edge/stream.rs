@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
 use super::flow::Overdue;
@@ -51,9 +51,12 @@ struct Known {
 #[derive(Debug, Clone)]
 pub struct StreamExec(pub Streams);
 
-struct Parcel {
+/// Bytes on their way to the client. Of those that are watched, the stream learns as they go, however few at once: a
+/// client that takes its time with a large piece is not one that takes nothing.
+#[derive(Debug)]
+pub struct Piece {
     bytes: Bytes,
-    stream: Arc<Stream>,
+    stream: Option<Arc<Stream>>,
 }
 
 impl Streams {
@@ -103,11 +106,11 @@ impl Stream {
     }
 
     /// Hands a chunk over; the stream learns when it is let go of.
-    pub fn hand_over(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+    pub fn hand_over(self: &Arc<Self>, bytes: Bytes) -> Piece {
         self.outstanding.fetch_add(bytes.len(), Ordering::Relaxed);
         self.turn_to_client();
-        let stream = self.clone();
-        Bytes::from_owner(Parcel { bytes, stream })
+        let stream = Some(self.clone());
+        Piece { bytes, stream }
     }
 
     /// Ready when h2 has let go of everything.
@@ -198,15 +201,40 @@ where
     }
 }
 
-impl AsRef<[u8]> for Parcel {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+impl Piece {
+    fn let_go(&self, bytes: usize) {
+        if let Some(stream) = self.stream.as_ref().filter(|_| bytes > 0) {
+            stream.let_go(bytes);
+        }
     }
 }
 
-impl Drop for Parcel {
+impl From<Bytes> for Piece {
+    /// Nobody watches it.
+    fn from(bytes: Bytes) -> Self {
+        let stream = None;
+        Self { bytes, stream }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.let_go(count);
+    }
+}
+
+impl Drop for Piece {
     fn drop(&mut self) {
-        self.stream.let_go(self.bytes.len());
+        self.let_go(self.bytes.len());
     }
 }
 
@@ -247,6 +275,20 @@ mod tests {
         assert!(stream.poll_taken(&mut cx).is_ready());
         stream.turn_to_us();
         assert!(missed(&streams).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_chunk_that_is_taken_bit_by_bit_is_not_overdue() {
+        let streams = Streams::default();
+        let stream = streams.begin();
+        let mut chunk = stream.hand_over(Bytes::from(vec![0; 128 << 10]));
+        for _ in 0..4 {
+            pass(20).await;
+            assert!(missed(&streams).is_empty());
+            chunk.advance(32 << 10);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(stream.poll_taken(&mut cx).is_ready());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::skip;
+use crate::support::frames::{DATA, Raw, WINDOW_UPDATE};
 use crate::support::h1::{self, Connection};
 use crate::support::h2;
 use crate::support::response::pattern;
@@ -221,4 +222,56 @@ fn a_hung_disk_is_given_up_after_seconds_and_holds_nobody_else() {
     let body = vec![7; 2 << 20];
     let echoed = h1::request(leeward.edge(), "POST", "/echo", &[], &body, DUE);
     assert!(echoed.expect("an echo").body == body);
+}
+
+/// Compared byte by byte as it comes, so that nothing is too large to be compared.
+#[test]
+fn a_hundred_megabytes_reach_slow_readers_whole_over_both_versions() {
+    const LENGTH: usize = 100_000_000;
+    const PIECE: usize = 1 << 20;
+    let there = TempDir::new().expect("a directory");
+    let leeward = spooling_to(there.path(), "");
+    let edge = leeward.edge();
+    let path = format!("/bytes/{LENGTH}");
+    // As fast as 50 MB a second, and a pause in between.
+    let pause = |given: usize| {
+        let long = given / PIECE == 30;
+        std::thread::sleep(Duration::from_millis(if long { 700 } else { 20 }));
+    };
+    let wanted = pattern(PIECE + 251);
+    let is_right = |from: usize, bytes: &[u8]| {
+        let begin = from % 251;
+        bytes == &wanted[begin..begin + bytes.len()]
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = Connection::connect(edge, DUE).expect("a connection");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send(request.as_bytes()).expect("sent");
+            client.read_head_only().expect("a head");
+            for from in (0..LENGTH).step_by(PIECE) {
+                let bytes = client.read_exact(PIECE.min(LENGTH - from));
+                assert!(is_right(from, &bytes.expect("more")), "from {from}");
+                pause(from);
+            }
+        });
+        let mut client = Raw::connect(edge, PIECE as u32, DUE).expect("a connection");
+        client.get(1, &path).expect("sent");
+        let (mut from, mut paused) = (0, 0);
+        while from < LENGTH {
+            let frame = client.read_kind(DATA).expect("more");
+            let length = frame.payload.len();
+            assert!(is_right(from, &frame.payload), "from {from}");
+            from += length;
+            if length > 0 {
+                let more = (length as u32).to_be_bytes();
+                client.frame(WINDOW_UPDATE, 0, 1, &more).expect("sent");
+                client.frame(WINDOW_UPDATE, 0, 0, &more).expect("sent");
+            }
+            if from - paused > PIECE {
+                paused = from;
+                pause(from);
+            }
+        }
+    });
 }

@@ -1,0 +1,112 @@
+//! HTTP/2 clients that fall silent in one respect and not in another: each loses what it holds up, and nothing else.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use crate::house::{DUE, behind, somebody_else_is_served};
+use crate::streams::CONCURRENT;
+use crate::support::frames::{DATA, HEADERS, PING, RST_STREAM, Raw, WINDOW_UPDATE};
+use crate::support::response::pattern;
+
+const IMPATIENT: &str = "[edge.deadlines]\nbody_stall = \"1s\"\nresponse_stall = \"1s\"\n";
+
+#[test]
+fn a_stalled_stream_is_reset_while_another_of_its_connection_goes_on() {
+    const LENGTH: usize = 200_000;
+    let leeward = behind(&[], IMPATIENT);
+    let mut client = Raw::connect(leeward.edge(), 1000, DUE).expect("a connection");
+    client.get(1, "/bytes/3000000").expect("sent");
+    client.get(3, &format!("/bytes/{LENGTH}")).expect("sent");
+    let (mut body, mut reset_at) = (Vec::new(), None);
+    while body.len() < LENGTH {
+        let frame = client.read().expect("the connection goes on");
+        match (frame.kind, frame.stream) {
+            (RST_STREAM, 1) => reset_at = Some(body.len()),
+            (RST_STREAM, 3) => panic!("the wrong one, after {} bytes", body.len()),
+            (DATA, 3) => {
+                // Slowly: 200 windows, each opened a moment after it was filled.
+                std::thread::sleep(Duration::from_millis(12));
+                let taken = (frame.payload.len() as u32).to_be_bytes();
+                client.frame(WINDOW_UPDATE, 0, 3, &taken).expect("sent");
+                client.frame(WINDOW_UPDATE, 0, 0, &taken).expect("sent");
+                body.extend(frame.payload);
+            }
+            _ => {}
+        }
+    }
+    assert!(body == pattern(LENGTH));
+    let reset_at = reset_at.expect("the stalled one is reset");
+    assert!(reset_at < LENGTH, "while the other was under way");
+    leeward.wait_log("edge.deadlines.response_stall", DUE);
+}
+
+#[test]
+fn an_upload_that_stops_is_refused_while_another_stream_goes_on() {
+    let leeward = behind(&CONCURRENT, IMPATIENT);
+    let mut client = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
+    client
+        .begin(1, "/echo", &[("content-length", "100")])
+        .expect("sent");
+    client.frame(DATA, 0, 1, b"half").expect("sent");
+    client.get(3, "/drip/20/100").expect("sent");
+    let (mut refused_at, mut body) = (None, Vec::new());
+    while body.len() < 100 {
+        let frame = client.read().expect("the connection goes on");
+        match (frame.kind, frame.stream) {
+            (HEADERS, 1) => refused_at = Some(body.len()),
+            (DATA, 3) => body.extend(frame.payload),
+            (RST_STREAM, 3) => panic!("the wrong one"),
+            _ => {}
+        }
+    }
+    assert!(body == pattern(100));
+    assert!(refused_at.expect("it is answered") < 100);
+    leeward.wait_log("edge.deadlines.body_stall", DUE);
+}
+
+#[test]
+fn a_socket_that_stops_draining_is_reset_with_all_its_streams() {
+    let leeward = behind(&[], IMPATIENT);
+    let clients = [Raw::open, Raw::open_tls12].map(|open| {
+        let mut client = open(leeward.edge(), DUE).expect("a connection");
+        for stream in [1, 3, 5] {
+            client.get(stream, "/bytes/10000000").expect("sent");
+        }
+        somebody_else_is_served(&leeward);
+        client
+    });
+    leeward.wait_log_nth("client stopped reading", 2, DUE);
+    leeward.wait_log_nth("connection reset", 2, DUE);
+    for mut client in clients {
+        assert_eq!(client.until_ended(), ErrorKind::ConnectionReset);
+    }
+    somebody_else_is_served(&leeward);
+}
+
+/// The only one of these tests that has to wait for numbers that are built in: asked after 20 s, given up 10 s later.
+#[test]
+fn who_does_not_answer_a_ping_is_given_up_idle_or_not() {
+    let leeward = behind(&CONCURRENT, "");
+    let mut idle = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
+    idle.get(1, "/bytes/10").expect("sent");
+    let mut waiting = Raw::connect(leeward.edge(), 65_535, DUE).expect("a connection");
+    waiting.get(1, "/block/sleep").expect("sent");
+    let begun = Instant::now();
+    let ends: Vec<_> = std::thread::scope(|scope| {
+        let clients = [&mut idle, &mut waiting];
+        let ends = clients.map(|client| {
+            scope.spawn(|| {
+                let asked = client.read_kind(PING).map(|frame| frame.flags);
+                (asked, client.until_ended())
+            })
+        });
+        ends.map(|end| end.join().expect("a client")).into()
+    });
+    for (asked, end) in ends {
+        assert_eq!(asked.expect("a question"), 0);
+        assert_ne!(end, ErrorKind::TimedOut);
+    }
+    let took = begun.elapsed();
+    assert!((29..40).contains(&took.as_secs()), "{took:?}");
+    somebody_else_is_served(&leeward);
+}
