@@ -33,7 +33,7 @@ const SPOOL: u64 = 8 << 10;
 /// One who misbehaves, by HTTP/1.1 or HTTP/2.
 enum Member {
     One(Connection),
-    Two(Raw),
+    Two(Box<Raw>),
 }
 
 impl Member {
@@ -42,8 +42,8 @@ impl Member {
         match number % 4 {
             0 => Connection::connect_tls12(edge, DUE).map(Member::One),
             1 => Connection::connect(edge, DUE).map(Member::One),
-            2 => Raw::open_tls12(edge, DUE).map(Member::Two),
-            _ => Raw::open(edge, DUE).map(Member::Two),
+            2 => Ok(Member::Two(Raw::open_tls12(edge, DUE)?.into())),
+            _ => Ok(Member::Two(Raw::open(edge, DUE)?.into())),
         }
     }
 
@@ -330,7 +330,7 @@ fn who_reads_in_drops() {
     let mut crowd = crowd(leeward.edge(), |member| {
         if let Member::Two(client) = member {
             // It is opened by drops.
-            *client = Raw::connect(leeward.edge(), 100, DUE)?;
+            **client = Raw::connect(leeward.edge(), 100, DUE)?;
         }
         member.ask(&path)
     });

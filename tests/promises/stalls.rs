@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::streams::CONCURRENT;
 use crate::support::frames::{DATA, HEADERS, PING, RST_STREAM, Raw, WINDOW_UPDATE};
+use crate::support::h1::Connection;
 use crate::support::response::pattern;
 
 const IMPATIENT: &str = "[edge.deadlines]\nbody_stall = \"1s\"\nresponse_stall = \"1s\"\n";
@@ -109,4 +110,31 @@ fn who_does_not_answer_a_ping_is_given_up_idle_or_not() {
     let took = begun.elapsed();
     assert!((29..40).contains(&took.as_secs()), "{took:?}");
     somebody_else_is_served(&leeward);
+}
+
+/// A client takes what the window of its socket lets through, and our kernel asks us for more in large steps.
+#[test]
+fn a_slow_reader_over_http1_is_not_one_that_reads_nothing() {
+    const LENGTH: usize = 250_000;
+    let leeward = behind(&[], IMPATIENT);
+    let (kind, protocol) = (socket2::Type::STREAM, socket2::Protocol::TCP);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, Some(protocol));
+    let socket = socket.expect("a socket");
+    socket
+        .set_recv_buffer_size(8 << 10)
+        .expect("a small window");
+    socket
+        .connect(&leeward.edge().into())
+        .expect("a connection");
+    let mut client = Connection::over(socket.into(), DUE).expect("a handshake");
+    let request = format!("GET /bytes/{LENGTH} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send(request.as_bytes()).expect("sent");
+    client.read_head_only().expect("a head");
+    let mut body = Vec::new();
+    while body.len() < LENGTH {
+        std::thread::sleep(Duration::from_millis(50));
+        let piece = client.read_exact((LENGTH - body.len()).min(2000));
+        body.extend(piece.unwrap_or_else(|error| panic!("after {}: {error}", body.len())));
+    }
+    assert!(body == pattern(LENGTH));
 }

@@ -233,7 +233,7 @@ async fn each_limit_of_the_disk_is_told_by_its_key() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_made_is_one_exchange_in_trouble() {
-    let (store, place) = with_the_place_of_its_disk_taken();
+    let (store, _place) = with_the_place_of_its_disk_taken();
     let (writer, mut reader) = tee(&store, Phase::Answer);
     let filling = async {
         loop {
