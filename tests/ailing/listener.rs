@@ -22,7 +22,7 @@ impl Listener {
             return TcpListener::bind(listen).map(Listener::Tcp);
         };
         match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => UnixListener::bind(path).map(Listener::Unix),
         }
     }
