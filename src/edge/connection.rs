@@ -232,6 +232,7 @@ impl<H: Handler> Driver<'_, H> {
         let mut connection = pin!(connection);
         let deadlines = &self.edge.settings.deadlines;
         let mut ending: Option<Ending> = None;
+        let mut blocked = Duration::ZERO;
         loop {
             let keep_alive = match &ending {
                 Some(ending) => ending.idle,
@@ -261,7 +262,9 @@ impl<H: Handler> Driver<'_, H> {
             {
                 return self.flow.reset();
             }
-            for overdue in self.streams.end_overdue(deadlines) {
+            let blocked_before = std::mem::replace(&mut blocked, self.flow.blocked());
+            let blocked_since = blocked.saturating_sub(blocked_before);
+            for overdue in self.streams.end_overdue(deadlines, blocked_since) {
                 told(&overdue, "stream", self.client, &self.edge.tally);
             }
             match self.flow.overdue(deadlines, keep_alive) {

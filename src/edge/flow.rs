@@ -147,6 +147,11 @@ impl Flow {
         self.stalled_since.load(Ordering::Relaxed) != 0
     }
 
+    /// For how long, in all, the client's kernel took nothing.
+    pub fn blocked(&self) -> Duration {
+        self.glance().blocked
+    }
+
     /// The connection is to end by a reset.
     pub fn reset(&self) {
         self.resets.store(true, Ordering::Relaxed);

@@ -30,6 +30,10 @@ pub struct Stream {
     waited: AtomicU64,
     /// When this turn of the client's began.
     turn: AtomicU64,
+    /// Microseconds of it, since the last move and in this turn, in which the connection as a whole let nothing through:
+    /// its own deadlines are for that.
+    excused: AtomicU64,
+    excused_turn: AtomicU64,
     taken: AtomicU64,
     outstanding: AtomicUsize,
     end: Mutex<Option<Waker>>,
@@ -69,14 +73,16 @@ impl Streams {
         stream
     }
 
-    /// Ends every stream whose client is overdue, and says which deadlines they missed.
-    pub fn end_overdue(&self, limits: &EdgeDeadlines) -> Vec<Overdue> {
+    /// Ends every stream whose client is overdue, and says which deadlines they missed. For `blocked` of the time since
+    /// the last call the connection let nothing through, and no stream is to blame for that.
+    pub fn end_overdue(&self, limits: &EdgeDeadlines, blocked: Duration) -> Vec<Overdue> {
         let now = deadline::now();
         let mut missed = Vec::new();
         // A stream nobody else knows is over.
         let mut known = self.known();
         known.all.retain(|stream| Arc::strong_count(stream) > 1);
         for stream in &known.all {
+            stream.excuse(blocked);
             if let Some(overdue) = stream.overdue(limits, now) {
                 missed.push(overdue);
                 stream.kill.notify_one();
@@ -98,6 +104,8 @@ impl Stream {
             moved: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             turn: AtomicU64::new(0),
+            excused: AtomicU64::new(0),
+            excused_turn: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             outstanding: AtomicUsize::new(0),
             end: Mutex::new(None),
@@ -129,6 +137,8 @@ impl Stream {
             let now = self.micros(deadline::now());
             self.moved.store(now, Ordering::Relaxed);
             self.turn.store(now, Ordering::Relaxed);
+            self.excused.store(0, Ordering::Relaxed);
+            self.excused_turn.store(0, Ordering::Relaxed);
         }
     }
 
@@ -137,14 +147,23 @@ impl Stream {
         let is_pending = self.outstanding.load(Ordering::Relaxed) > 0;
         if !is_pending && !self.is_ours.swap(true, Ordering::Relaxed) {
             let turn = self.turn.load(Ordering::Relaxed);
+            let excused = self.excused_turn.load(Ordering::Relaxed);
             let waited = self.micros(deadline::now()).saturating_sub(turn);
+            let waited = waited.saturating_sub(excused);
             self.waited.fetch_add(waited, Ordering::Relaxed);
         }
+    }
+
+    fn excuse(&self, blocked: Duration) {
+        let blocked = u64::try_from(blocked.as_micros()).unwrap_or(u64::MAX);
+        self.excused.fetch_add(blocked, Ordering::Relaxed);
+        self.excused_turn.fetch_add(blocked, Ordering::Relaxed);
     }
 
     fn let_go(&self, bytes: usize) {
         let now = self.micros(deadline::now());
         self.moved.store(now, Ordering::Relaxed);
+        self.excused.store(0, Ordering::Relaxed);
         self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         if self.outstanding.fetch_sub(bytes, Ordering::Relaxed) == bytes
@@ -162,12 +181,15 @@ impl Stream {
             let phase = Phase::Respond;
             Some(Overdue { phase, limit, key })
         };
-        let since = |at: &AtomicU64| self.micros(now).saturating_sub(at.load(Ordering::Relaxed));
-        if Duration::from_micros(since(&self.moved)) >= limits.response_stall {
+        let since = |at: &AtomicU64, excused: &AtomicU64| {
+            let since = self.micros(now).saturating_sub(at.load(Ordering::Relaxed));
+            since.saturating_sub(excused.load(Ordering::Relaxed))
+        };
+        if Duration::from_micros(since(&self.moved, &self.excused)) >= limits.response_stall {
             return overdue(limits.response_stall, "edge.deadlines.response_stall");
         }
         let pace = limits.response_pace?;
-        let waited = self.waited.load(Ordering::Relaxed) + since(&self.turn);
+        let waited = self.waited.load(Ordering::Relaxed) + since(&self.turn, &self.excused_turn);
         let taken = self.taken.load(Ordering::Relaxed);
         let earned = Duration::from_secs_f64(taken as f64 / pace.rate as f64);
         match Duration::from_micros(waited) > pace.after.saturating_add(earned) {
@@ -247,7 +269,13 @@ mod tests {
     }
 
     fn missed(streams: &Streams) -> Vec<&'static str> {
-        let missed = streams.end_overdue(&EdgeDeadlines::default());
+        missed_but(streams, 0)
+    }
+
+    /// The connection let nothing through for so many seconds since the last look.
+    fn missed_but(streams: &Streams, blocked: u64) -> Vec<&'static str> {
+        let blocked = Duration::from_secs(blocked);
+        let missed = streams.end_overdue(&EdgeDeadlines::default(), blocked);
         missed.into_iter().map(|overdue| overdue.key).collect()
     }
 
@@ -289,6 +317,21 @@ mod tests {
         }
         let mut cx = Context::from_waker(Waker::noop());
         assert!(stream.poll_taken(&mut cx).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_not_to_blame_for_its_connection() {
+        let streams = Streams::default();
+        let stream = streams.begin();
+        let mut chunk = stream.hand_over(Bytes::from(vec![0; 16 << 10]));
+        for _ in 0..20 {
+            pass(5).await;
+            assert!(missed_but(&streams, 4).is_empty());
+        }
+        // From its next move on, all is counted anew.
+        chunk.advance(8 << 10);
+        pass(30).await;
+        assert_eq!(missed(&streams), ["edge.deadlines.response_stall"]);
     }
 
     #[tokio::test(start_paused = true)]

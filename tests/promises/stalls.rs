@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::streams::CONCURRENT;
-use crate::support::frames::{DATA, HEADERS, PING, RST_STREAM, Raw, WINDOW_UPDATE};
+use crate::support::frames::{self, DATA, HEADERS, PING, RST_STREAM, Raw, WINDOW_UPDATE};
 use crate::support::h1::Connection;
 use crate::support::response::pattern;
 
@@ -18,18 +18,23 @@ fn a_stalled_stream_is_reset_while_another_of_its_connection_goes_on() {
     let mut client = Raw::connect(leeward.edge(), 1000, DUE).expect("a connection");
     client.get(1, "/bytes/3000000").expect("sent");
     client.get(3, &format!("/bytes/{LENGTH}")).expect("sent");
-    let (mut body, mut reset_at) = (Vec::new(), None);
+    let (mut body, mut reset_at, mut owed) = (Vec::new(), None, 0);
     while body.len() < LENGTH {
         let frame = client.read().expect("the connection goes on");
         match (frame.kind, frame.stream) {
             (RST_STREAM, 1) => reset_at = Some(body.len()),
             (RST_STREAM, 3) => panic!("the wrong one, after {} bytes", body.len()),
             (DATA, 3) => {
-                // Slowly: 200 windows, each opened a moment after it was filled.
-                std::thread::sleep(Duration::from_millis(12));
-                let taken = (frame.payload.len() as u32).to_be_bytes();
-                client.frame(WINDOW_UPDATE, 0, 3, &taken).expect("sent");
-                client.frame(WINDOW_UPDATE, 0, 0, &taken).expect("sent");
+                // Slowly: 200 windows, each opened a moment after it was filled, and not by crumbs.
+                owed += frame.payload.len() as u32;
+                if owed > 800 {
+                    std::thread::sleep(Duration::from_millis(12));
+                    for stream in [0, 3] {
+                        let more = owed.to_be_bytes();
+                        client.frame(WINDOW_UPDATE, 0, stream, &more).expect("sent");
+                    }
+                    owed = 0;
+                }
                 body.extend(frame.payload);
             }
             _ => {}
@@ -117,16 +122,8 @@ fn who_does_not_answer_a_ping_is_given_up_idle_or_not() {
 fn a_slow_reader_over_http1_is_not_one_that_reads_nothing() {
     const LENGTH: usize = 250_000;
     let leeward = behind(&[], IMPATIENT);
-    let (kind, protocol) = (socket2::Type::STREAM, socket2::Protocol::TCP);
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, Some(protocol));
-    let socket = socket.expect("a socket");
-    socket
-        .set_recv_buffer_size(8 << 10)
-        .expect("a small window");
-    socket
-        .connect(&leeward.edge().into())
-        .expect("a connection");
-    let mut client = Connection::over(socket.into(), DUE).expect("a handshake");
+    let socket = frames::narrow(leeward.edge()).expect("a connection");
+    let mut client = Connection::over(socket, DUE).expect("a handshake");
     let request = format!("GET /bytes/{LENGTH} HTTP/1.1\r\nHost: a\r\n\r\n");
     client.send(request.as_bytes()).expect("sent");
     client.read_head_only().expect("a head");
@@ -137,4 +134,29 @@ fn a_slow_reader_over_http1_is_not_one_that_reads_nothing() {
         body.extend(piece.unwrap_or_else(|error| panic!("after {}: {error}", body.len())));
     }
     assert!(body == pattern(LENGTH));
+}
+
+/// What is slow here is the way to the client, which all its streams share; each of them alone looks stalled.
+#[test]
+fn many_streams_of_a_slow_reader_over_http2_are_all_served() {
+    const LENGTH: usize = 60_000;
+    const STREAMS: u32 = 8;
+    let leeward = behind(&[], IMPATIENT);
+    let mut client = Raw::narrow(leeward.edge(), DUE).expect("a connection");
+    for stream in 0..STREAMS {
+        let path = format!("/bytes/{LENGTH}");
+        client.get(2 * stream + 1, &path).expect("sent");
+    }
+    let (mut given, mut ended) = (0, 0);
+    while ended < STREAMS {
+        let frame = client.read().expect("the connection goes on");
+        assert_ne!(frame.kind, RST_STREAM, "after {given} bytes");
+        if frame.kind == DATA {
+            given += frame.payload.len();
+            ended += u32::from(frame.flags & 1);
+            // 80 KB a second, and so 10 for each.
+            std::thread::sleep(Duration::from_micros(frame.payload.len() as u64 * 12));
+        }
+    }
+    assert_eq!(given, LENGTH * STREAMS as usize);
 }

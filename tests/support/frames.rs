@@ -67,6 +67,12 @@ impl Raw {
         Raw::silent(address, patience)?.wide_open()
     }
 
+    /// The same through a socket whose own window is small.
+    pub fn narrow(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        let socket = narrow(address)?;
+        Raw::over(socket, patience, &[&TLS13])?.wide_open()
+    }
+
     fn wide_open(mut self) -> io::Result<Raw> {
         const WIDEST: u32 = (1 << 31) - 1;
         self.preface(WIDEST)?;
@@ -80,7 +86,14 @@ impl Raw {
         patience: Duration,
         versions: &[&'static SupportedProtocolVersion],
     ) -> io::Result<Raw> {
-        let socket = TcpStream::connect(address)?;
+        Raw::over(TcpStream::connect(address)?, patience, versions)
+    }
+
+    fn over(
+        socket: TcpStream,
+        patience: Duration,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> io::Result<Raw> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
@@ -195,6 +208,15 @@ impl Raw {
             }
         }
     }
+}
+
+/// A connection that lets a few KiB through at once.
+pub fn narrow(address: SocketAddr) -> io::Result<TcpStream> {
+    let (kind, protocol) = (socket2::Type::STREAM, socket2::Protocol::TCP);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, Some(protocol))?;
+    socket.set_recv_buffer_size(8 << 10)?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
 }
 
 /// A frame in bytes.
