@@ -120,7 +120,7 @@ fn who_does_not_answer_a_ping_is_given_up_idle_or_not() {
 /// A client takes what the window of its socket lets through, and our kernel asks us for more in large steps.
 #[test]
 fn a_slow_reader_over_http1_is_not_one_that_reads_nothing() {
-    const LENGTH: usize = 250_000;
+    const LENGTH: usize = 220_000;
     let leeward = behind(&[], IMPATIENT);
     let socket = frames::narrow(leeward.edge()).expect("a connection");
     let mut client = Connection::over(socket, DUE).expect("a handshake");
@@ -139,7 +139,7 @@ fn a_slow_reader_over_http1_is_not_one_that_reads_nothing() {
 /// What is slow here is the way to the client, which all its streams share; each of them alone looks stalled.
 #[test]
 fn many_streams_of_a_slow_reader_over_http2_are_all_served() {
-    const LENGTH: usize = 60_000;
+    const LENGTH: usize = 40_000;
     const STREAMS: u32 = 8;
     let leeward = behind(&[], IMPATIENT);
     let mut client = Raw::narrow(leeward.edge(), DUE).expect("a connection");
