@@ -31,6 +31,8 @@ pub struct Driver<'a, H> {
     unread: Option<OwnedFd>,
     ending: Option<Ending>,
     quiet: Quiet,
+    /// For how long, in all, the client's kernel had taken nothing at the last look.
+    blocked: Duration,
 }
 
 /// A connection that was told to end.
@@ -78,6 +80,7 @@ impl<'a, H> Driver<'a, H> {
             age: age.map(|age| Deadline::within(spread(age, dice()))),
             unread: None,
             ending: None,
+            blocked: Duration::ZERO,
             quiet: Quiet::from(deadline::now()),
         }
     }
@@ -141,7 +144,10 @@ impl<'a, H> Driver<'a, H> {
             _ => {}
         }
         let longest = &self.edge.longest;
-        for overdue in self.streams.end_overdue(deadlines, longest.stream) {
+        let blocked_before = std::mem::replace(&mut self.blocked, self.flow.blocked());
+        let blocked = self.blocked.saturating_sub(blocked_before);
+        let overdue = self.streams.end_overdue(deadlines, blocked, longest.stream);
+        for overdue in overdue {
             tell(&overdue, "stream", self.client, &self.edge.tally);
         }
         let (side, glance) = (self.side(), self.flow.glance());

@@ -112,10 +112,17 @@ impl Flow {
     /// The client's kernel took bytes.
     pub fn wrote(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.moves();
+    }
+
+    /// The client took something of what its kernel or ours has for it already.
+    pub fn moves(&self) {
         let stalled = self.stalled_since.swap(0, Ordering::Relaxed);
         if stalled != 0 {
-            let blocked = self.now().saturating_sub(stalled);
+            let now = self.now();
+            let blocked = now.saturating_sub(stalled);
             self.blocked.fetch_add(blocked, Ordering::Relaxed);
+            self.given_at.store(now, Ordering::Relaxed);
         }
     }
 
@@ -129,6 +136,11 @@ impl Flow {
     /// Whether the client's kernel takes nothing just now.
     pub fn is_stalled(&self) -> bool {
         self.stalled_since.load(Ordering::Relaxed) != 0
+    }
+
+    /// For how long, in all, the client's kernel took nothing.
+    pub fn blocked(&self) -> Duration {
+        self.glance().blocked
     }
 
     /// The connection is to end by a reset.

@@ -13,6 +13,7 @@ mod judge;
 mod late;
 pub mod listener;
 mod peer;
+mod piece;
 mod plain;
 mod proxy_protocol;
 pub mod redirect;

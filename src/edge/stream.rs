@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::judge::Overdue;
@@ -30,6 +29,10 @@ pub struct Stream {
     waited: AtomicU64,
     /// When this turn of the client's began.
     turn: AtomicU64,
+    /// Microseconds of it, since the last move and in this turn, in which the connection as a whole let nothing through:
+    /// its own deadlines are for that.
+    excused: AtomicU64,
+    excused_turn: AtomicU64,
     taken: AtomicU64,
     outstanding: AtomicUsize,
     end: Mutex<Option<Waker>>,
@@ -51,11 +54,6 @@ struct Known {
 #[derive(Debug, Clone)]
 pub struct StreamExec(pub Streams);
 
-struct Parcel {
-    bytes: Bytes,
-    stream: Arc<Stream>,
-}
-
 impl Streams {
     /// A stream begins, with us.
     pub fn begin(&self) -> Arc<Stream> {
@@ -66,16 +64,23 @@ impl Streams {
         stream
     }
 
-    /// Ends every stream whose client is overdue, and says which deadlines they missed.
+    /// Ends every stream whose client is overdue, and says which deadlines they missed. For `blocked` of the time since
+    /// the last call the connection let nothing through, and no stream is to blame for that.
     ///
     /// `longest` is the outer bound of one that waits for us, which none of ours ever reaches.
-    pub fn end_overdue(&self, limits: &EdgeDeadlines, longest: Option<Duration>) -> Vec<Overdue> {
+    pub fn end_overdue(
+        &self,
+        limits: &EdgeDeadlines,
+        blocked: Duration,
+        longest: Option<Duration>,
+    ) -> Vec<Overdue> {
         let now = deadline::now();
         let mut missed = Vec::new();
         // A stream nobody else knows is over.
         let mut known = self.known();
         known.all.retain(|stream| Arc::strong_count(stream) > 1);
         for stream in &known.all {
+            stream.excuse(blocked);
             if let Some(overdue) = stream.overdue(limits, now) {
                 missed.push(overdue);
                 stream.kill.notify_one();
@@ -100,6 +105,8 @@ impl Stream {
             moved: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             turn: AtomicU64::new(0),
+            excused: AtomicU64::new(0),
+            excused_turn: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             outstanding: AtomicUsize::new(0),
             end: Mutex::new(None),
@@ -107,12 +114,10 @@ impl Stream {
         }
     }
 
-    /// Hands a chunk over; the stream learns when it is let go of.
-    pub fn hand_over(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        self.outstanding.fetch_add(bytes.len(), Ordering::Relaxed);
+    /// So many bytes are handed over: it is the client's turn until they are let go of.
+    pub(super) fn hands_over(&self, bytes: usize) {
+        self.outstanding.fetch_add(bytes, Ordering::Relaxed);
         self.turn_to_client();
-        let stream = self.clone();
-        Bytes::from_owner(Parcel { bytes, stream })
     }
 
     /// Ready when h2 has let go of everything.
@@ -131,6 +136,8 @@ impl Stream {
             let now = self.micros(deadline::now());
             self.moved.store(now, Ordering::Relaxed);
             self.turn.store(now, Ordering::Relaxed);
+            self.excused.store(0, Ordering::Relaxed);
+            self.excused_turn.store(0, Ordering::Relaxed);
         }
     }
 
@@ -139,16 +146,25 @@ impl Stream {
         let is_pending = self.outstanding.load(Ordering::Relaxed) > 0;
         if !is_pending && !self.is_ours.swap(true, Ordering::Relaxed) {
             let turn = self.turn.load(Ordering::Relaxed);
+            let excused = self.excused_turn.load(Ordering::Relaxed);
             let now = self.micros(deadline::now());
-            let waited = now.saturating_sub(turn);
+            let waited = now.saturating_sub(turn).saturating_sub(excused);
             self.moved.store(now, Ordering::Relaxed);
             self.waited.fetch_add(waited, Ordering::Relaxed);
         }
     }
 
-    fn let_go(&self, bytes: usize) {
+    fn excuse(&self, blocked: Duration) {
+        let blocked = u64::try_from(blocked.as_micros()).unwrap_or(u64::MAX);
+        self.excused.fetch_add(blocked, Ordering::Relaxed);
+        self.excused_turn.fetch_add(blocked, Ordering::Relaxed);
+    }
+
+    /// So many of them were let go of.
+    pub(super) fn lets_go(&self, bytes: usize) {
         let now = self.micros(deadline::now());
         self.moved.store(now, Ordering::Relaxed);
+        self.excused.store(0, Ordering::Relaxed);
         self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         if self.outstanding.fetch_sub(bytes, Ordering::Relaxed) == bytes
@@ -166,12 +182,15 @@ impl Stream {
             let phase = Phase::Respond;
             Some(Overdue { phase, limit, key })
         };
-        let since = |at: &AtomicU64| self.micros(now).saturating_sub(at.load(Ordering::Relaxed));
-        if Duration::from_micros(since(&self.moved)) >= limits.response_stall {
+        let since = |at: &AtomicU64, excused: &AtomicU64| {
+            let since = self.micros(now).saturating_sub(at.load(Ordering::Relaxed));
+            since.saturating_sub(excused.load(Ordering::Relaxed))
+        };
+        if Duration::from_micros(since(&self.moved, &self.excused)) >= limits.response_stall {
             return overdue(limits.response_stall, "edge.deadlines.response_stall");
         }
         let pace = limits.response_pace?;
-        let waited = self.waited.load(Ordering::Relaxed) + since(&self.turn);
+        let waited = self.waited.load(Ordering::Relaxed) + since(&self.turn, &self.excused_turn);
         let taken = self.taken.load(Ordering::Relaxed);
         let earned = Duration::from_secs_f64(taken as f64 / pace.rate as f64);
         match Duration::from_micros(waited) > pace.after.saturating_add(earned) {
@@ -213,28 +232,25 @@ where
     }
 }
 
-impl AsRef<[u8]> for Parcel {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        self.stream.let_go(self.bytes.len());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::{Buf, Bytes};
+
     use super::*;
+    use crate::edge::piece::Piece;
 
     async fn pass(seconds: u64) {
         tokio::time::advance(Duration::from_secs(seconds)).await;
     }
 
     fn missed(streams: &Streams) -> Vec<&'static str> {
-        let missed = streams.end_overdue(&EdgeDeadlines::default(), None);
+        missed_but(streams, 0)
+    }
+
+    /// The connection let nothing through for so many seconds since the last look.
+    fn missed_but(streams: &Streams, blocked: u64) -> Vec<&'static str> {
+        let blocked = Duration::from_secs(blocked);
+        let missed = streams.end_overdue(&EdgeDeadlines::default(), blocked, None);
         missed.into_iter().map(|overdue| overdue.key).collect()
     }
 
@@ -261,7 +277,7 @@ mod tests {
         let limits = EdgeDeadlines::default();
         for (passes, is_over) in [(999, false), (1, true)] {
             pass(passes).await;
-            streams.end_overdue(&limits, longest);
+            streams.end_overdue(&limits, Duration::ZERO, longest);
             let patience = Duration::from_micros(1);
             let end = tokio::time::timeout(patience, ended.notified()).await;
             assert_eq!(end.is_ok(), is_over, "after {passes}");
@@ -272,7 +288,7 @@ mod tests {
     async fn a_chunk_that_is_never_let_go_of_is_overdue_the_last_one_too() {
         let streams = Streams::default();
         let stream = streams.begin();
-        let chunk = stream.hand_over(Bytes::from_static(b"last"));
+        let chunk = Piece::watched(&stream, Bytes::from_static(b"last"));
         stream.turn_to_us();
         pass(29).await;
         assert!(missed(&streams).is_empty());
@@ -287,16 +303,45 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_large_chunk_that_is_taken_bit_by_bit_is_not_overdue() {
+        let streams = Streams::default();
+        let stream = streams.begin();
+        let mut chunk = Piece::watched(&stream, Bytes::from(vec![0; 128 << 10]));
+        for _ in 0..4 {
+            pass(20).await;
+            assert!(missed(&streams).is_empty());
+            chunk.advance(32 << 10);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(stream.poll_taken(&mut cx).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_not_to_blame_for_its_connection() {
+        let streams = Streams::default();
+        let stream = streams.begin();
+        let mut chunk = Piece::watched(&stream, Bytes::from(vec![0; 16 << 10]));
+        for _ in 0..20 {
+            pass(5).await;
+            assert!(missed_but(&streams, 4).is_empty());
+        }
+        // From its next move on, all is counted anew.
+        chunk.advance(8 << 10);
+        pass(30).await;
+        assert_eq!(missed(&streams), ["edge.deadlines.response_stall"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_tiny_window_now_and_then_is_overdue_by_its_pace() {
         let streams = Streams::default();
         let stream = streams.begin();
         for _ in 0..3 {
-            let chunk = stream.hand_over(Bytes::from_static(b"x"));
+            let chunk = Piece::watched(&stream, Bytes::from_static(b"x"));
             pass(20).await;
             assert!(missed(&streams).is_empty());
             drop(chunk);
         }
-        let _chunk = stream.hand_over(Bytes::from_static(b"x"));
+        let _chunk = Piece::watched(&stream, Bytes::from_static(b"x"));
         pass(1).await;
         assert_eq!(missed(&streams), ["edge.deadlines.response_pace"]);
     }

@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::flow::InFlight;
+use super::piece::Piece;
 use super::stream::Stream;
 
 /// A body that tells whose move it is.
@@ -54,13 +55,13 @@ pub fn tracked<B>(
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let this = &mut *self;
         let next = Pin::new(&mut this.body).poll_frame(cx);
         match &next {
@@ -89,22 +90,22 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
 }
 
 impl<B: Body<Data = Bytes>> Tracked<B> {
-    fn watch(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+    fn watch(&mut self, frame: Frame<Bytes>) -> Frame<Piece> {
         let stream = match &self.way {
-            Way::Socket => return frame,
+            Way::Socket => return frame.map_data(Piece::from),
             Way::Stream(stream) | Way::Held(stream) => stream.clone(),
         };
         let is_first = matches!(self.way, Way::Stream(_));
         match frame.into_data() {
             Ok(bytes) if is_first && bytes.len() <= SMALL && self.body.is_end_stream() => {
                 stream.turn_to_client();
-                Frame::data(bytes)
+                Frame::data(bytes.into())
             }
             Ok(bytes) => {
                 self.way = Way::Held(stream.clone());
-                Frame::data(stream.hand_over(bytes))
+                Frame::data(Piece::watched(&stream, bytes))
             }
-            Err(other) => other,
+            Err(other) => other.map_data(Piece::from),
         }
     }
 

@@ -22,6 +22,8 @@ use crate::ground::sys;
 pub struct Wire {
     stream: TcpStream,
     flow: Arc<Flow>,
+    /// While the kernel takes nothing: what it still had when we last looked.
+    unacknowledged: Option<u32>,
     farewell: Option<Farewell>,
 }
 
@@ -44,6 +46,7 @@ impl Wire {
         Self {
             stream,
             flow,
+            unacknowledged: None,
             farewell: None,
         }
     }
@@ -67,11 +70,24 @@ impl Wire {
         Poll::Ready(())
     }
 
-    fn note(&self, written: &Poll<io::Result<usize>>) {
+    fn note(&mut self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(Ok(bytes)) => self.flow.wrote(*bytes),
+            Poll::Ready(Ok(bytes)) => {
+                self.unacknowledged = None;
+                self.flow.wrote(*bytes);
+            }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.flow.stalls(),
+            Poll::Pending => {
+                // The kernel asks for more in steps of 64 KiB, which take a slow client longer than it may take
+                // nothing; what it has left shows the small ones.
+                let before = self.unacknowledged;
+                let now = sys::unacknowledged(self.stream.as_fd());
+                if now.is_some_and(|now| before.is_some_and(|before| now < before)) {
+                    self.flow.moves();
+                }
+                self.unacknowledged = now;
+                self.flow.stalls();
+            }
         }
     }
 }

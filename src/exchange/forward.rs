@@ -16,7 +16,7 @@ use super::line;
 use super::live::{self, Manner};
 use super::manners;
 use super::pool::Pool;
-use super::receive::{Filling, receive};
+use super::receive::{Filling, judge_end, receive};
 use super::replay::Delivery;
 use super::sending;
 use super::spool::{SpoolWriter, Store};
@@ -244,15 +244,8 @@ impl Walk<'_> {
         let times = terms.times();
         let total = Deadline::after(begun, times.total.is);
         let filling = Filling::new(self.way.store, spool);
-        receive(
-            &mut leg,
-            head,
-            commit,
-            filling,
-            visit.pulse(),
-            (times, total),
-        )
-        .await?;
+        let way = (visit.pulse(), &**self.way.slot.generation());
+        receive(&mut leg, head, commit, filling, way, (times, total)).await?;
         if self.keeps() && leg.is_reusable() {
             self.way.pool.put(leg, self.way.slot.generation());
         }
@@ -279,7 +272,8 @@ impl Walk<'_> {
         self.course.delivery = Delivery::Answered;
         commit(head, Reader::Window(reader));
         let total = Deadline::after(begun, terms.lasting.total.is);
-        live::pass(&mut leg, writer, visit.pulse(), &terms.lasting, total).await
+        live::pass(&mut leg, writer, visit.pulse(), &terms.lasting, total).await?;
+        judge_end(&leg, self.way.slot.generation()).map(|()| writer.end(Ok(())))
     }
 
     /// Whether the connection may be kept for another request: one that does no harm should it have to be sent

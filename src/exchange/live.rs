@@ -40,7 +40,8 @@ pub fn manner(head: &AnswerHead) -> Manner {
     }
 }
 
-/// Passes what comes over `leg` on through `window` until it ends. `total` is when the visit must be over.
+/// Passes what comes over `leg` on through `window` until it ends; that it is whole is for the
+/// caller to say. `total` is when the visit must be over.
 ///
 /// # Errors
 /// The origin's failure at [`Phase::Answer`], or the client's at [`Phase::Respond`].
@@ -69,7 +70,6 @@ pub async fn pass(
         pulse.life(frame.data_ref().map_or(0, |data| data.len() as u64));
         window.push(for_client(frame)).await?;
     }
-    window.end(Ok(()));
     Ok(())
 }
 

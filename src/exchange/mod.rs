@@ -1,6 +1,6 @@
 //! Knows one request and its answer. The walk: [`head`] judges, [`intake`] takes it whole, [`hold`] waits for
-//! leave, [`forward`] visits the origin, [`redirect`] mends where it sends to, [`answer`] gives; a failure goes
-//! through [`replay`] or [`rescue`].
+//! leave, [`forward`] visits the origin, [`receive`] takes its answer, [`redirect`] mends where it
+//! sends to, [`answer`] gives; a failure goes through [`replay`] or [`rescue`].
 //!
 //! Where a route or an answer says so, bodies go past the spool: [`upload`] to the origin, [`window`] to the client,
 //! [`tunnel`] both ways; [`streams`] counts them.

@@ -10,8 +10,8 @@ use super::leg::Leg;
 use super::spool::{self, SpoolReader, SpoolWriter, Store};
 use super::terms::Times;
 use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::{Failure, Phase};
-use crate::origin::Pulse;
+use crate::ground::failure::{Cause, Failure, Phase};
+use crate::origin::{Generation, Pulse};
 
 /// What is on its way into an answer's body.
 #[derive(Debug)]
@@ -39,9 +39,10 @@ pub async fn receive(
     head: AnswerHead,
     commit: impl FnOnce(AnswerHead, Reader),
     filling: Filling<'_>,
-    pulse: &Pulse,
+    way: (&Pulse, &Generation),
     bounds: (&Times, Deadline),
 ) -> Result<(), Failure> {
+    let (pulse, generation) = way;
     let (times, total) = bounds;
     let mut filling = filling;
     let mut shown = Some((head, commit));
@@ -75,6 +76,7 @@ pub async fn receive(
             commit(head, filling.reader().await?);
         }
     }
+    judge_end(leg, generation)?;
     if let Some(spool) = &*filling.spool {
         spool.end(Ok(()));
     }
@@ -82,6 +84,18 @@ pub async fn receive(
         commit(head, filling.given());
     }
     Ok(())
+}
+
+/// Judges a body that ended in order. Where only the end of the connection told, it ends like a whole one, too, when its
+/// process dies in the middle. One that is not ours may die unnoticed; its word is taken.
+///
+/// # Errors
+/// The origin's failure: it died, and who knows what it still had to say.
+pub fn judge_end(leg: &Leg, generation: &Generation) -> Result<(), Failure> {
+    match leg.ended_by_close() && generation.is_dying() {
+        true => Err(Failure::origin(Phase::Answer, Cause::Died)),
+        false => Ok(()),
+    }
 }
 
 impl<'a> Filling<'a> {

@@ -85,6 +85,8 @@ fn proxy_status(failure: &Failure) -> String {
             "http_request_error"
         }
         (Party::Client, ..) => "http_request_denied",
+        (Party::Edge, _, Cause::Disk(_)) => "proxy_internal_error",
+        (Party::Edge, Phase::Answer, _) => "http_response_body_size",
         (Party::Edge, ..) => "connection_limit_reached",
         (_, Phase::Hold | Phase::Queue, _) => "destination_unavailable",
         (_, Phase::Connect, Cause::TimedOut { .. }) => "connection_timeout",

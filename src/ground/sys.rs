@@ -1,4 +1,4 @@
-//! The one system call that has no safe wrapper, and the only unsafe code there is.
+//! The system calls that have no safe wrapper, and the only unsafe code there is.
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, size_of};
@@ -52,6 +52,15 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
     })
 }
 
+/// Bytes the kernel still has of what it took for a TCP peer: not sent, or not acknowledged (`SIOCOUTQ`, tcp(7)). `None`
+/// where that cannot be told.
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed and so open; the kernel writes one integer, and there is one.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then(|| u32::try_from(bytes).ok())?
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
@@ -67,7 +76,9 @@ mod tests {
         assert_eq!((info.unacked, info.unsent, info.retransmits), (0, 0, 0));
         assert_eq!(info.state, 1);
         assert!(info.last_heard < Duration::from_secs(60));
+        assert_eq!(unacknowledged(client.as_fd()), Some(0));
         let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(unacknowledged(file.as_fd()), None);
         assert_eq!(tcp_info(file.as_fd()), None);
     }
 }

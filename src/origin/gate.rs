@@ -6,6 +6,8 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
 use super::ending::Ending;
+use super::forensics;
+use super::pid::Pid;
 use crate::ground::addr::OriginAddr;
 
 /// Whether requests may reach the origin.
@@ -33,6 +35,8 @@ pub struct Generation {
     pub number: u64,
     /// Where this one listens.
     pub address: OriginAddr,
+    /// Whose life it is, if it is our child's.
+    process: Option<Pid>,
     slots: Arc<Semaphore>,
     concurrency: usize,
     ended: watch::Receiver<Option<Arc<Ending>>>,
@@ -66,6 +70,16 @@ pub struct Ender {
 impl Generation {
     /// A new generation with `concurrency` slots (at least 1), and what ends it.
     pub fn begin(number: u64, address: OriginAddr, concurrency: usize) -> (Arc<Self>, Ender) {
+        Self::begin_of(None, number, address, concurrency)
+    }
+
+    /// The same, of this process.
+    pub fn begin_of(
+        process: Option<Pid>,
+        number: u64,
+        address: OriginAddr,
+        concurrency: usize,
+    ) -> (Arc<Self>, Ender) {
         let concurrency = concurrency.max(1);
         let slots = Arc::new(Semaphore::new(concurrency));
         let (sender, ended) = watch::channel(None);
@@ -76,6 +90,7 @@ impl Generation {
         let generation = Self {
             number,
             address,
+            process,
             slots,
             concurrency,
             ended,
@@ -120,6 +135,12 @@ impl Generation {
     /// How the generation ended, if it has.
     pub fn ending(&self) -> Option<Arc<Ending>> {
         self.ended.borrow().clone()
+    }
+
+    /// Whether its process is gone or on its way out, though nobody has said so yet: the end of its connections is
+    /// seen before its own. Always `false` where the process is not our child.
+    pub fn is_dying(&self) -> bool {
+        self.ending().is_some() || self.process.is_some_and(forensics::is_dying)
     }
 
     /// Returns how the generation ended, once it has.

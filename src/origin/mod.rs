@@ -87,7 +87,8 @@ impl Origin {
         view.command = command.as_ref().map(|it| told(it, &view.address));
         let shut = Shut {
             since: now,
-            expected: now + settings.origin.probe.suspect_every,
+            // It is asked at once.
+            expected: now + settings.origin.probe.timeout,
         };
         let (gate, gate_seen) = watch::channel(Gate::Shut(shut));
         let (published, view_seen) = watch::channel(Arc::new(view.clone()));

@@ -214,7 +214,9 @@ impl Supervisor {
         self.start_took = now - current.spawned;
         view.start_took = Some(self.start_took);
         view.trouble = None;
-        let (generation, ender) = Generation::begin(view.generation, view.address.clone(), slots);
+        let pid = Some(current.process.pid());
+        let (number, address) = (view.generation, view.address.clone());
+        let (generation, ender) = Generation::begin_of(pid, number, address, slots);
         current.open = Some((generation.clone(), ender));
         current.never_answered = false;
         tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");

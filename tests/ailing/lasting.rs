@@ -12,6 +12,7 @@ use crate::websocket;
 pub fn answer(request: &Request, to: &mut TcpStream) -> io::Result<bool> {
     match request.pieces()[..] {
         ["sse", n, milliseconds] => events(to, parse(n), parse(milliseconds))?,
+        ["steady", framing] => steady(to, framing)?,
         ["trailers"] => to.write_all(
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/grpc\r\n\
               Trailer: grpc-status, grpc-message\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -36,6 +37,24 @@ fn events(to: &mut TcpStream, n: u64, milliseconds: u64) -> io::Result<()> {
         to.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())?;
     }
     to.write_all(b"0\r\n\r\n")
+}
+
+/// Writes on and on, for ever, with this framing: none (`close`), `chunked`, or the `length` of a very large body.
+fn steady(to: &mut TcpStream, framing: &str) -> io::Result<()> {
+    let said = match framing {
+        "chunked" => "Transfer-Encoding: chunked\r\n",
+        "length" => "Content-Length: 1000000000\r\n",
+        _ => "",
+    };
+    to.write_all(format!("HTTP/1.1 200 OK\r\n{said}Connection: close\r\n\r\n").as_bytes())?;
+    loop {
+        let piece = match framing {
+            "chunked" => format!("a\r\n{}\r\n", "steady on "),
+            _ => "steady on ".to_owned(),
+        };
+        to.write_all(piece.as_bytes())?;
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Echoes short frames until a close frame. `false`: it was no handshake.

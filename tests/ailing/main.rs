@@ -6,7 +6,7 @@
 //! [`lasting`] those that go on, [`diseases`] what never answers, and [`request`] reads what was asked.
 //!
 //! ```text
-//! ailing --listen ADDR [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
+//! ailing --listen ADDR|unix:PATH [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
 //!        [--ignore-term] [--ledger FILE] [--banner TEXT]
 //! ```
 //!
@@ -16,18 +16,20 @@ mod answers;
 mod diseases;
 mod lasting;
 mod ledger;
+mod listener;
 mod options;
 mod request;
 #[path = "../../src/exchange/websocket.rs"]
 mod websocket;
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use ledger::Ledger;
+use listener::Listener;
 use options::Options;
 use request::Request;
 
@@ -61,8 +63,8 @@ fn run(options: &Options) -> io::Result<ExitCode> {
         return Ok(ExitCode::from(code));
     }
     let ledger = Ledger::open(options.ledger.as_deref())?;
-    let listener = TcpListener::bind(&options.listen)?;
-    println!("ailing: listening on {}", listener.local_addr()?);
+    let listener = Listener::bind(&options.listen)?;
+    println!("ailing: listening on {}", listener.address()?);
 
     for _ in 1..options.threads {
         let (listener, ledger) = (listener.try_clone()?, ledger.clone());
@@ -74,10 +76,10 @@ fn run(options: &Options) -> io::Result<ExitCode> {
 }
 
 /// One connection at a time; a failed one is forgotten.
-fn accept_for_ever(listener: &TcpListener, ledger: &Ledger) {
+fn accept_for_ever(listener: &Listener, ledger: &Ledger) {
     loop {
         match listener.accept() {
-            Ok((mut connection, _)) => {
+            Ok(mut connection) => {
                 let _ = serve(&mut connection, ledger);
             }
             Err(_) => thread::sleep(Duration::from_millis(10)),

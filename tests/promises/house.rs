@@ -53,6 +53,21 @@ pub fn in_front_of(command: &[String], more: &str) -> Leeward {
     started(&configuration(command, free_port(), more))
 }
 
+/// Leeward in front of an origin that somebody else runs there and that serves one at a time; `more` is added to the
+/// configuration. It is asked how it is once, so that a script hears hardly anything but what a test asks for.
+pub fn before(address: &str, more: &str) -> Leeward {
+    before_with(address, "concurrency = 1", more)
+}
+
+/// The same with these keys in `[origin]`.
+pub fn before_with(address: &str, keys: &str, more: &str) -> Leeward {
+    Leeward::start(&format!(
+        "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
+         [incidents]\ndirectory = \"@DIR@/incidents\"\n\
+         [origin]\naddress = \"{address}\"\n{keys}\n[origin.probe]\nevery = \"1h\"\n{more}"
+    ))
+}
+
 /// The configuration of [`in_front_of`].
 pub fn configuration(command: &[String], port: u16, more: &str) -> String {
     format!(

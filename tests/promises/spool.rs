@@ -13,7 +13,8 @@ use crate::support::response::pattern;
 const LITTLE: &str = "[spool]\nmemory = \"1MiB\"\ndirectory = \"@DIR@/spool\"\nfloor = \"0B\"\n\
     [edge.limits]\nbody = \"64MiB\"\nconnections_per_address = \"off\"\n";
 
-fn json(leeward: &Leeward) -> serde_json::Value {
+/// What the status listener tells.
+pub fn json(leeward: &Leeward) -> serde_json::Value {
     let told = leeward.status_get("/status.json");
     serde_json::from_slice(&told.body).expect("JSON")
 }
@@ -28,7 +29,7 @@ fn resident(pid: u32) -> usize {
     kib.parse::<usize>().expect("a number") * 1024
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < DUE, "{what} did not come to pass");

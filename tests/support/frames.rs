@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustls::version::TLS13;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::tls;
 
@@ -41,20 +41,63 @@ impl Raw {
     /// Connects, and sends the preface and SETTINGS with this initial window for each stream.
     pub fn connect(address: SocketAddr, window: u32, patience: Duration) -> io::Result<Raw> {
         let mut raw = Raw::silent(address, patience)?;
-        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        raw.preface(window)?;
+        Ok(raw)
+    }
+
+    fn preface(&mut self, window: u32) -> io::Result<()> {
+        self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
         let mut settings = vec![0, 4];
         settings.extend(window.to_be_bytes());
-        raw.frame(SETTINGS, 0, 0, &settings)?;
-        Ok(raw)
+        self.frame(SETTINGS, 0, 0, &settings)
     }
 
     /// Connects by TLS with ALPN h2, and says nothing.
     pub fn silent(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
-        let socket = TcpStream::connect(address)?;
+        Raw::by(address, patience, &[&TLS13])
+    }
+
+    /// Connects over TLS 1.2, sends the preface and SETTINGS, and opens every window as far as it goes.
+    pub fn open_tls12(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        Raw::by(address, patience, &[&TLS12])?.wide_open()
+    }
+
+    /// The same over TLS 1.3.
+    pub fn open(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        Raw::silent(address, patience)?.wide_open()
+    }
+
+    /// The same through a socket whose own window is small.
+    pub fn narrow(address: SocketAddr, patience: Duration) -> io::Result<Raw> {
+        let socket = narrow(address)?;
+        Raw::over(socket, patience, &[&TLS13])?.wide_open()
+    }
+
+    fn wide_open(mut self) -> io::Result<Raw> {
+        const WIDEST: u32 = (1 << 31) - 1;
+        self.preface(WIDEST)?;
+        let more = (WIDEST - 65_535).to_be_bytes();
+        self.frame(WINDOW_UPDATE, 0, 0, &more)?;
+        Ok(self)
+    }
+
+    fn by(
+        address: SocketAddr,
+        patience: Duration,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> io::Result<Raw> {
+        Raw::over(TcpStream::connect(address)?, patience, versions)
+    }
+
+    fn over(
+        socket: TcpStream,
+        patience: Duration,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> io::Result<Raw> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
-        let config = tls::config(&[&TLS13], &["h2"]);
+        let config = tls::config(versions, &["h2"]);
         let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, socket);
         while stream.conn.is_handshaking() {
@@ -76,7 +119,24 @@ impl Raw {
 
     /// Asks for a page on a stream (an odd number).
     pub fn get(&mut self, stream: u32, path: &str) -> io::Result<()> {
-        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &head(path))
+        self.ask(stream, "GET", path, &[])
+    }
+
+    /// Asks with any method and further fields, and sends no body.
+    pub fn ask(
+        &mut self,
+        stream: u32,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> io::Result<()> {
+        let flags = END_HEADERS | END_STREAM;
+        self.frame(HEADERS, flags, stream, &head(method, path, fields))
+    }
+
+    /// Asks, and owes a body.
+    pub fn begin(&mut self, stream: u32, path: &str, fields: &[(&str, &str)]) -> io::Result<()> {
+        self.frame(HEADERS, END_HEADERS, stream, &head("POST", path, fields))
     }
 
     /// The next frame; what the server wants acknowledged is acknowledged.
@@ -150,6 +210,15 @@ impl Raw {
     }
 }
 
+/// A connection that lets a few KiB through at once.
+pub fn narrow(address: SocketAddr) -> io::Result<TcpStream> {
+    let (kind, protocol) = (socket2::Type::STREAM, socket2::Protocol::TCP);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, Some(protocol))?;
+    socket.set_recv_buffer_size(8 << 10)?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
+}
+
 /// A frame in bytes.
 pub fn encoded(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
@@ -160,16 +229,25 @@ pub fn encoded(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The head of a GET in HPACK: indexed fields, and two literals without indexing (RFC 7541, section 6).
-fn head(path: &str) -> Vec<u8> {
-    let mut head = vec![0x82, 0x87];
-    head.push(0x04);
-    head.push(path.len() as u8);
-    head.extend(path.as_bytes());
-    head.push(0x01);
-    head.push(9);
-    head.extend(b"localhost");
+/// The head of a request in HPACK: `:scheme` indexed, all others literals without indexing (RFC 7541, section 6).
+fn head(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut head = vec![0x87];
+    for (name, value) in [(2, method), (4, path), (1, "localhost")] {
+        head.push(name);
+        text(&mut head, value);
+    }
+    for (name, value) in fields {
+        head.push(0);
+        text(&mut head, name);
+        text(&mut head, value);
+    }
     head
+}
+
+fn text(to: &mut Vec<u8>, text: &str) {
+    assert!(text.len() < 127, "longer ones are written in another way");
+    to.push(text.len() as u8);
+    to.extend(text.as_bytes());
 }
 
 fn as_timeout(error: io::Error) -> io::Error {

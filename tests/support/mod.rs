@@ -15,6 +15,7 @@ pub mod netns;
 pub mod origin;
 pub mod process;
 pub mod response;
+pub mod scripted;
 pub mod tls;
 pub mod transcript;
 pub mod websocket;

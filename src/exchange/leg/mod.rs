@@ -106,6 +106,11 @@ impl Leg {
         self.persists && is_answered && self.out.is_done() && !self.is_ended
     }
 
+    /// Whether the body had no end but that of the connection, and that has come.
+    pub fn ended_by_close(&self) -> bool {
+        self.is_ended && self.framing == Framing::UntilClose
+    }
+
     /// Gives its buffer back, to rest.
     pub fn rest(&mut self) {
         self.buffer = BytesMut::new();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -55,6 +55,8 @@ struct Shared {
     most: u64,
     floor: u64,
     used: AtomicU64,
+    /// Whether the last write failed; that is told once, and its end is.
+    is_failing: AtomicBool,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -68,9 +70,9 @@ impl Disk {
     /// Starts the disk threads; the directory is made if it is missing.
     ///
     /// # Errors
-    /// The directory or the threads cannot be made.
+    /// The directory, a file in it or the threads cannot be made.
     pub fn open(settings: &settings::Spool, directory: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&directory)?;
+        file_in(&directory)?;
         warn_of_memory(&directory);
         let (jobs, waiting) = sync_channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -87,6 +89,7 @@ impl Disk {
             most: settings.disk,
             floor: settings.floor,
             used: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
         })))
     }
 
@@ -135,7 +138,11 @@ impl Spill {
         done: impl FnOnce(Result<u64, DiskError>) + Send + 'static,
     ) -> Result<(), DiskError> {
         let spill = self.clone();
-        self.send(move || done(spill.write_now(&batch, offset)))
+        self.send(move || {
+            let written = spill.write_now(&batch, offset);
+            spill.disk.tell(&written);
+            done(written);
+        })
     }
 
     /// Reads `length` bytes at `offset` on a disk thread; `done` is called there with them.
@@ -184,12 +191,11 @@ impl Spill {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
-        let free =
-            rustix::fs::statvfs(&self.disk.directory).map_err(|error| system(error.into()))?;
+        let file = file_in(&self.disk.directory).map_err(system)?;
+        let free = rustix::fs::fstatvfs(&file).map_err(|error| system(error.into()))?;
         if free.f_bavail.saturating_mul(free.f_frsize) < self.disk.floor {
             return Err(DiskError::Floor(self.disk.floor));
         }
-        let file = tempfile::tempfile_in(&self.disk.directory).map_err(system)?;
         Ok(self.file.get_or_init(|| file))
     }
 }
@@ -202,6 +208,34 @@ impl Drop for Spill {
             // Giving back a large file's blocks takes a while; it is a disk thread's work where one is free.
             let _ = self.send(move || drop(file));
         }
+    }
+}
+
+impl Shared {
+    fn tell(&self, written: &Result<u64, DiskError>) {
+        let fails = written.is_err();
+        if self.is_failing.swap(fails, Ordering::Relaxed) == fails {
+            return;
+        }
+        let directory = self.directory.display();
+        match written {
+            Ok(_) => tracing::info!("spool.directory = \"{directory}\" can be written again"),
+            Err(error) => tracing::error!(
+                "spool.directory = \"{directory}\": {error}; what does not fit into memory is refused or cut off \
+                 until there is room: make room there, or name another directory"
+            ),
+        }
+    }
+}
+
+/// A file without a name. The directory is made if it is missing: caches are cleaned under running programs.
+fn file_in(directory: &Path) -> io::Result<File> {
+    match tempfile::tempfile_in(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(directory)?;
+            tempfile::tempfile_in(directory)
+        }
+        made => made,
     }
 }
 

@@ -286,6 +286,9 @@ impl Tee {
             overflow.write_on(this, BATCH)
         });
         if let Err(error) = result {
+            // What was written with it is lost, so what waits behind it may never be read.
+            overflow.waiting.clear();
+            overflow.waiting_len = 0;
             self.end = Some(Err(full(phase, &budget, Some(&error))));
         }
         self.wake_reader();

@@ -232,9 +232,8 @@ async fn each_limit_of_the_disk_is_told_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_gone_is_one_exchange_in_trouble() {
-    let (store, directory) = with_disk(0, |_| {});
-    drop(directory);
+async fn a_directory_that_cannot_be_made_is_one_exchange_in_trouble() {
+    let (store, _place) = with_the_place_of_its_disk_taken();
     let (writer, mut reader) = tee(&store, Phase::Answer);
     let filling = async {
         loop {
@@ -288,4 +287,23 @@ async fn without_a_reader_nothing_is_kept_anywhere() {
     }
     assert_eq!(writer.len(), 200 * QUANTUM as u64);
     assert_eq!(store.budget.used(), 0);
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_write_that_failed_is_never_read() {
+    let (store, _place) = with_the_place_of_its_disk_taken();
+    let (writer, mut reader) = tee(&store, Phase::Answer);
+    writer.push(Bytes::from(vec![1; 256 * KIB])).await.unwrap();
+    let behind = writer.push(Bytes::from(vec![2; 100 * KIB])).await;
+    let first = bounded(std::future::poll_fn(|cx| reader.poll_next(cx))).await;
+    assert!(matches!(first, Some(Err(_))), "{behind:?}, then a hole");
+}
+
+/// A disk whose directory has gone since, and cannot be made again: a file is there instead.
+fn with_the_place_of_its_disk_taken() -> (Store, tempfile::TempPath) {
+    let (store, directory) = with_disk(0, |_| {});
+    let place = directory.keep();
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, "in the way").unwrap();
+    (store, tempfile::TempPath::try_from_path(place).unwrap())
 }

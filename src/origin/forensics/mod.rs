@@ -35,4 +35,4 @@ pub use sockets::{
 pub use stat::{Pressure, RunState};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
-pub use vital::{Vital, vital};
+pub use vital::{Vital, is_dying, vital};

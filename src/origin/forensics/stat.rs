@@ -148,6 +148,16 @@ pub fn stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// Whether a process is on its way out, from `/proc/PID/stat`. The kernel marks it so before it closes what the process
+/// had open, and says that it has exited only after.
+pub fn is_exiting(text: &str) -> Option<bool> {
+    /// `PF_EXITING` of the kernel's `task_struct`, in field 9.
+    const EXITING: u32 = 0x4;
+    let (_, tail) = text.rsplit_once(')')?;
+    let flags: u32 = tail.split_ascii_whitespace().nth(9 - 3)?.parse().ok()?;
+    Some(flags & EXITING != 0)
+}
+
 /// Reads `/proc/PID/status`; `None` where the line on the tracer is missing.
 pub fn status(text: &str) -> Option<Status> {
     let line = |key: &str| {
@@ -200,6 +210,14 @@ mod tests {
 
     const SLEEP: &str = "8329 (sleep) S 8327 8327 6426 0 -1 4194304 72 0 1 0 3 4 0 0 20 0 1 0 44987 2449408 33 \
         18446744073709551615 94816837320704 94816837338633 140732787568384 0 0 0 0 6 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+
+    #[test]
+    fn a_process_on_its_way_out_is_told_by_its_flags() {
+        let line = |flags: u32| format!("7401 (a) b) R 1 7401 7401 0 -1 {flags} 100 0 0 0");
+        assert_eq!(is_exiting(&line(0x40_0000)), Some(false));
+        assert_eq!(is_exiting(&line(0x40_0004)), Some(true));
+        assert_eq!(is_exiting("7401 (a) R 1"), None);
+    }
 
     #[test]
     fn a_plain_stat_line_is_read() {
