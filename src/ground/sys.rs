@@ -16,6 +16,10 @@ pub struct TcpInfo {
     pub probes: u8,
     /// Since anything at all was heard from the peer.
     pub last_heard: Duration,
+    /// Since data was sent to it, probes of a shut window excepted.
+    pub last_sent: Duration,
+    /// Bytes the peer has acknowledged, from the beginning; 0 before Linux 4.2.
+    pub acked: u64,
 }
 
 /// Asks the kernel; `None` where the socket is no TCP socket or is gone.
@@ -43,6 +47,8 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
         retransmits: info.tcpi_retransmits,
         probes: info.tcpi_probes,
         last_heard: Duration::from_millis(u64::from(info.tcpi_last_ack_recv)),
+        last_sent: Duration::from_millis(u64::from(info.tcpi_last_data_sent)),
+        acked: info.tcpi_bytes_acked,
     })
 }
 

@@ -1,10 +1,11 @@
-//! Clients that break the protocol to be expensive, and how they are told.
+//! Clients that break the protocol to be expensive, and how they are told; and one that looks like them and is not.
 
-use std::io::ErrorKind;
-use std::time::Duration;
+use std::io::{ErrorKind, Read};
+use std::time::{Duration, Instant};
 
 use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::support::frames::{self, GOAWAY, PING, Raw, WINDOW_UPDATE};
+use crate::support::h1::Connection;
 
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
 
@@ -73,4 +74,25 @@ fn keys_that_change_for_nothing_end_the_connection() {
     }
     assert_ne!(client.until_ended(), ErrorKind::TimedOut);
     somebody_else_is_served(&leeward);
+}
+
+/// It takes less in 2 s than our kernel wants to be rid of before it takes more from us.
+#[test]
+fn a_reader_that_is_slow_and_steady_is_not_taken_for_one_that_stopped() {
+    let stall = Duration::from_secs(2);
+    let leeward = behind(&[], "[edge.deadlines]\nresponse_stall = \"2s\"\n");
+    let mut slow = Connection::connect_narrow(leeward.edge(), 16 << 10, DUE).expect("a connection");
+    slow.send(b"GET /bytes/20000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let begun = Instant::now();
+    // Below TLS: how much is taken, and when, is what matters.
+    let mut socket = slow.socket();
+    let mut scratch = [0; 4096];
+    while begun.elapsed() < stall * 3 {
+        socket.read_exact(&mut scratch).expect("more of the answer");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(!leeward.stderr().contains("response_stall"));
+    // One that did stop is still found out.
+    leeward.wait_log("edge.deadlines.response_stall", DUE);
 }
