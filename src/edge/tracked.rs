@@ -14,6 +14,8 @@ use super::stream::Stream;
 /// A body that tells whose move it is.
 pub struct Tracked<B> {
     body: B,
+    /// What is left of a chunk that is handed over in pieces.
+    rest: Bytes,
     in_flight: InFlight,
     way: Way,
 }
@@ -31,6 +33,9 @@ enum Way {
 /// A whole body no larger than this goes out in one piece, unwatched: it costs h2 no more than that, and the
 /// connection's own deadlines end it.
 const SMALL: usize = 16 << 10;
+/// Handed over at once. That a client takes some is seen when h2 lets go of a whole piece, so this must take no longer
+/// at the least pace (500 B/s) than the client may take nothing at all (30 s); and it is what fits into one frame.
+const PIECE: usize = 16 << 10;
 
 /// Tracks a response; `stream` is its stream where it has one.
 pub fn tracked<B>(
@@ -48,6 +53,7 @@ pub fn tracked<B>(
     let way = stream.map_or(Way::Socket, Way::Stream);
     response.map(|body| Tracked {
         body,
+        rest: Bytes::new(),
         in_flight,
         way,
     })
@@ -62,6 +68,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            this.in_flight.gave();
+            return Poll::Ready(Some(Ok(this.watch(Frame::data(rest)))));
+        }
         let next = Pin::new(&mut this.body).poll_frame(cx);
         match &next {
             Poll::Pending => this.lacks(),
@@ -84,7 +95,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
     }
 }
 
@@ -100,8 +117,9 @@ impl<B: Body<Data = Bytes>> Tracked<B> {
                 stream.turn_to_client();
                 Frame::data(bytes)
             }
-            Ok(bytes) => {
+            Ok(mut bytes) => {
                 self.way = Way::Held(stream.clone());
+                self.rest = bytes.split_off(bytes.len().min(PIECE));
                 Frame::data(stream.hand_over(bytes))
             }
             Err(other) => other,

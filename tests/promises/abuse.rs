@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use crate::house::{DUE, behind, somebody_else_is_served};
-use crate::support::frames::{self, GOAWAY, PING, Raw, WINDOW_UPDATE};
+use crate::support::frames::{self, DATA, GOAWAY, PING, Raw, WINDOW_UPDATE};
 use crate::support::h1::Connection;
 
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
@@ -95,4 +95,21 @@ fn a_reader_that_is_slow_and_steady_is_not_taken_for_one_that_stopped() {
     assert!(!leeward.stderr().contains("response_stall"));
     // One that did stop is still found out.
     leeward.wait_log("edge.deadlines.response_stall", DUE);
+}
+
+#[test]
+fn a_window_that_opens_little_by_little_is_not_taken_for_one_that_stays_shut() {
+    let leeward = behind(&[], "[edge.deadlines]\nresponse_stall = \"2s\"\n");
+    let mut slow = Raw::connect(leeward.edge(), 0, DUE).expect("a connection");
+    slow.get(1, "/bytes/100000").expect("sent");
+    let (mut taken, step) = (0, 4096_u32);
+    while taken < 100_000 {
+        for stream in [0, 1] {
+            slow.frame(WINDOW_UPDATE, 0, stream, &step.to_be_bytes())
+                .expect("sent");
+        }
+        let data = slow.read_kind(DATA).expect("more of the answer");
+        taken += data.payload.len();
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
