@@ -42,11 +42,14 @@ fn serve(mut client: TcpStream, number: usize, most: usize) {
 }
 
 fn before(port: u16, keys: &str) -> Leeward {
-    Leeward::start(&format!(
+    let leeward = Leeward::start(&format!(
         "[edge]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n[status]\nlisten = \"127.0.0.1:0\"\n\
          [incidents]\ndirectory = \"@DIR@\"\n\
          [origin]\naddress = \"127.0.0.1:{port}\"\n{keys}\n[origin.probe]\nevery = \"1h\"\n"
-    ))
+    ));
+    // Until it has answered once it is not known to be there, and it is asked but once.
+    leeward.wait_log("the observed origin changed", DUE);
+    leeward
 }
 
 fn answers(leeward: &Leeward, requests: usize) -> Vec<String> {
