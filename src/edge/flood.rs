@@ -42,6 +42,10 @@ const RATE: f64 = 50.0;
 /// A client acknowledges what it takes: one WINDOW_UPDATE for the stream and one for the connection, for as little
 /// as this.
 const BYTES_A_FRAME: f64 = 1024.0;
+/// Reasons to give up a stream that are its client's fault (RFC 9113, section 7). STREAM_CLOSED is not among them: an
+/// honest client is told so of what was on its way when we gave up the stream, and no work is lost by it.
+const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
 
 impl Account {
     /// Opened at `now`.
@@ -68,14 +72,7 @@ impl Account {
                 self.credit(2.0);
                 None
             }
-            Kind::Reset => {
-                if now.saturating_duration_since(self.resets_since) > WINDOW {
-                    self.resets = 0;
-                    self.resets_since = now;
-                }
-                self.resets += 1;
-                (self.resets > self.limits.resets).then_some(Flood::Resets)
-            }
+            Kind::Reset(_) => self.gives_up(now),
             Kind::Control => {
                 let passed = now.saturating_duration_since(self.at).as_secs_f64();
                 self.at = now;
@@ -84,6 +81,24 @@ impl Account {
                 (self.left < 0.0).then_some(Flood::Control)
             }
         }
+    }
+
+    /// We have given up one of the client's streams, for this reason. Where that is the client's fault, it counts as
+    /// if the client had given it up: a flood may as well make us do it (CVE-2025-8671).
+    pub fn gave_up(&mut self, reason: u32, now: Instant) -> Option<Flood> {
+        match reason {
+            PROTOCOL_ERROR | FLOW_CONTROL_ERROR => self.gives_up(now),
+            _ => None,
+        }
+    }
+
+    fn gives_up(&mut self, now: Instant) -> Option<Flood> {
+        if now.saturating_duration_since(self.resets_since) > WINDOW {
+            self.resets = 0;
+            self.resets_since = now;
+        }
+        self.resets += 1;
+        (self.resets > self.limits.resets).then_some(Flood::Resets)
     }
 
     fn credit(&mut self, frames: f64) {
@@ -154,13 +169,30 @@ mod tests {
     fn streams_given_up_are_counted_over_ten_seconds() {
         let begun = Instant::now();
         let mut account = Account::open(LIMITS, begun);
-        let flood = (0..200).position(|_| account.seen(Kind::Reset, begun).is_some());
+        let flood = (0..200).position(|_| account.seen(Kind::Reset(8), begun).is_some());
         assert_eq!(flood, Some(100));
         let mut account = Account::open(LIMITS, begun);
         for n in 0..1000_u32 {
             let now = begun + Duration::from_millis(200) * n;
-            assert_eq!(account.seen(Kind::Reset, now), None);
+            assert_eq!(account.seen(Kind::Reset(8), now), None);
         }
+    }
+
+    #[test]
+    fn streams_the_client_makes_us_give_up_count_as_its_own_and_others_do_not() {
+        let begun = Instant::now();
+        let mut account = Account::open(LIMITS, begun);
+        for reason in [0, 2, 5, 7, 8] {
+            for _ in 0..200 {
+                assert_eq!(account.gave_up(reason, begun), None);
+            }
+        }
+        for _ in 0..50 {
+            assert_eq!(account.gave_up(PROTOCOL_ERROR, begun), None);
+            assert_eq!(account.seen(Kind::Reset(8), begun), None);
+        }
+        let flood = account.gave_up(FLOW_CONTROL_ERROR, begun);
+        assert_eq!(flood, Some(Flood::Resets));
     }
 
     #[test]

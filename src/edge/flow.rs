@@ -34,6 +34,8 @@ pub struct Flow {
     written: AtomicU64,
     /// How often bytes came. Only who reads adds to it.
     reads: AtomicU64,
+    /// Of these, the bytes the client itself is known to have; 0 where that is not known.
+    acked: AtomicU64,
     in_flight: AtomicUsize,
     /// Of those in flight, the ones that wait for us and not for the client.
     ours: AtomicUsize,
@@ -80,6 +82,7 @@ impl Flow {
             blocked: AtomicU64::new(0),
             written: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            acked: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             ours: AtomicUsize::new(0),
             is_heard: AtomicBool::new(false),
@@ -112,11 +115,6 @@ impl Flow {
     /// The client's kernel took bytes.
     pub fn wrote(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.moves();
-    }
-
-    /// The client took something of what its kernel or ours has for it already.
-    pub fn moves(&self) {
         let stalled = self.stalled_since.swap(0, Ordering::Relaxed);
         if stalled != 0 {
             let now = self.now();
@@ -130,6 +128,23 @@ impl Flow {
     pub fn stalls(&self) {
         if self.stalled_since.load(Ordering::Relaxed) == 0 {
             self.stalled_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client has acknowledged so many bytes from the beginning, and had room for more until `ago`. That is
+    /// progress, though our kernel may still be too full to take more: it tells that there is room only once some
+    /// ten KiB are gone.
+    pub fn acknowledged(&self, bytes: u64, ago: Duration) {
+        if self.acked.swap(bytes, Ordering::Relaxed) == bytes {
+            return;
+        }
+        let ago = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+        let moved = self.now().saturating_sub(ago).max(1);
+        self.given_at.fetch_max(moved, Ordering::Relaxed);
+        let stalled = self.stalled_since.load(Ordering::Relaxed);
+        if stalled != 0 && stalled < moved {
+            self.stalled_since.store(moved, Ordering::Relaxed);
+            self.blocked.fetch_add(moved - stalled, Ordering::Relaxed);
         }
     }
 
@@ -240,9 +255,18 @@ impl Flow {
             idle: since(&self.idle_since),
             stalled: stalled.max(untaken),
             blocked: blocked + stalled.unwrap_or_default(),
-            written: self.written.load(Ordering::Relaxed),
+            written: self.taken(stalled.is_some()),
             is_in_flight: in_flight > 0,
             reads: self.reads.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The bytes the client has taken. What lies in our kernel it has not, which matters once that is full.
+    fn taken(&self, is_full: bool) -> u64 {
+        let written = self.written.load(Ordering::Relaxed);
+        match self.acked.load(Ordering::Relaxed) {
+            acked if is_full && acked > 0 => acked.min(written),
+            _ => written,
         }
     }
 

@@ -140,6 +140,42 @@ async fn a_slow_reader_within_the_pace_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_reader_acknowledges_counts_though_our_kernel_takes_no_more() {
+    let flow = speaking(Speaks::Http1);
+    let mut answer = InFlight::begin(&flow);
+    answer.gave();
+    flow.wrote(400_000);
+    flow.stalls();
+    for looks in 1..30 {
+        pass(20).await;
+        flow.acknowledged(looks * 11_000, Duration::ZERO);
+        flow.stalls();
+        assert_eq!(phase(&flow), None);
+    }
+    // What lies in our kernel is not taken: ten bytes now and then are too few.
+    let mut passed = 0;
+    while phase(&flow).is_none() {
+        pass(20).await;
+        passed += 20;
+        flow.acknowledged(29 * 11_000 + passed / 2, Duration::ZERO);
+        flow.stalls();
+        assert!(passed < 300);
+    }
+    assert_eq!(passed, 120);
+    // And none are none.
+    let flow = speaking(Speaks::Http1);
+    let _at_work = InFlight::begin(&flow);
+    flow.stalls();
+    pass(5).await;
+    flow.acknowledged(7, Duration::from_secs(4));
+    pass(25).await;
+    flow.acknowledged(7, Duration::from_secs(29));
+    assert_eq!(phase(&flow), None);
+    pass(1).await;
+    assert_eq!(phase(&flow), Some(Phase::Respond));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_look_is_never_far_away() {
     let limits = EdgeDeadlines::default();
     let flow = speaking(Speaks::Http1);

@@ -7,8 +7,8 @@ pub enum Kind {
     Data(u32),
     /// HEADERS.
     Headers,
-    /// RST_STREAM: the client gives up one stream.
-    Reset,
+    /// RST_STREAM: the sender gives up one stream, for this reason (RFC 9113, section 7).
+    Reset(u32),
     /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE, CONTINUATION, GOAWAY, and whatever else there may be: frames that
     /// carry no request and no body.
     Control,
@@ -19,8 +19,9 @@ pub enum Kind {
 pub struct Frames {
     /// Bytes to pass before the next frame's header: the client's preface at first.
     skip: u64,
-    header: [u8; HEADER],
-    /// How much of the header is there.
+    /// A frame's header, and the reason behind it where that is a reset.
+    header: [u8; HEADER + REASON],
+    /// How much of it is there.
     have: usize,
     head: Head,
 }
@@ -37,16 +38,18 @@ enum Head {
 }
 
 const HEADER: usize = 9;
+const REASON: usize = 4;
 const HEADERS: u8 = 1;
+const RESET: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
-/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
-const PREFACE: u64 = 24;
+/// What a client says first (RFC 9113, section 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Frames {
     /// What the client sends, its preface first.
     pub fn of_client() -> Self {
-        Self::after(PREFACE)
+        Self::after(PREFACE.len() as u64)
     }
 
     /// What the server sends.
@@ -63,12 +66,12 @@ impl Frames {
                 bytes = &bytes[passed as usize..];
                 continue;
             }
-            let wanted = (HEADER - self.have).min(bytes.len());
+            let wanted = (self.wanted() - self.have).min(bytes.len());
             let (part, rest) = bytes.split_at(wanted);
             self.header[self.have..self.have + wanted].copy_from_slice(part);
             self.have += wanted;
             bytes = rest;
-            if self.have == HEADER {
+            if self.have == self.wanted() {
                 self.have = 0;
                 seen(self.complete());
             }
@@ -92,9 +95,17 @@ impl Frames {
     fn after(skip: u64) -> Self {
         Self {
             skip,
-            header: [0; HEADER],
+            header: [0; HEADER + REASON],
             have: 0,
             head: Head::None,
+        }
+    }
+
+    fn wanted(&self) -> usize {
+        // A reset has nothing but its reason, or is malformed.
+        match self.have >= HEADER && self.header[..4] == [0, 0, REASON as u8, 3] {
+            true => HEADER + REASON,
+            false => HEADER,
         }
     }
 
@@ -110,7 +121,11 @@ impl Frames {
         match kind {
             0 if length > 0 => Kind::Data(length),
             HEADERS => Kind::Headers,
-            3 => Kind::Reset,
+            RESET if length as usize == REASON => {
+                self.skip = 0;
+                let [.., a, b, c, d] = self.header;
+                Kind::Reset(u32::from_be_bytes([a, b, c, d]))
+            }
             _ => Kind::Control,
         }
     }
@@ -130,12 +145,12 @@ mod tests {
 
     #[test]
     fn frames_are_counted_in_whatever_pieces_they_come() {
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let mut bytes = PREFACE.to_vec();
         bytes.extend(frame(4, &[]));
         bytes.extend(frame(1, &[7; 300]));
         bytes.extend(frame(0, &[1; 70_000]));
         bytes.extend(frame(0, &[]));
-        bytes.extend(frame(3, &[0; 4]));
+        bytes.extend(frame(3, &[0, 0, 1, 8]));
         bytes.extend(frame(8, &[0; 4]));
         bytes.extend(frame(99, &[0; 4]));
         let wanted = [
@@ -143,7 +158,7 @@ mod tests {
             Kind::Headers,
             Kind::Data(70_000),
             Kind::Control,
-            Kind::Reset,
+            Kind::Reset(0x108),
             Kind::Control,
             Kind::Control,
         ];

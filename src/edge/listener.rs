@@ -48,7 +48,8 @@ const BACKLOG: i32 = 1024;
 const TIME: Duration = Duration::from_secs(20);
 const BETWEEN: Duration = Duration::from_secs(5);
 const PROBES: u32 = 3;
-/// A client that vanished while data was on its way to it. Also ends a living one that takes nothing.
+/// A client that vanished while data was on its way to it. Also ends a living one that takes nothing, and would end
+/// one that takes little; so it is lifted once a client keeps us waiting (see `wire`).
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// So much unsent data may lie in the kernel before we see that the client takes none.
 const UNSENT: u32 = 128 << 10;

@@ -90,6 +90,8 @@ mod tests {
             retransmits,
             probes,
             last_heard: Duration::from_millis(heard),
+            last_sent: Duration::ZERO,
+            acked: 0,
         }
     }
 

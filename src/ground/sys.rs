@@ -20,6 +20,10 @@ pub struct TcpInfo {
     pub probes: u8,
     /// Since anything at all was heard from the peer.
     pub last_heard: Duration,
+    /// Since data was sent to it, probes of a shut window excepted.
+    pub last_sent: Duration,
+    /// Bytes the peer has acknowledged, from the beginning; 0 before Linux 4.2.
+    pub acked: u64,
 }
 
 /// Asks the kernel; `None` where the socket is no TCP socket or is gone.
@@ -49,16 +53,9 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
         retransmits: info.tcpi_retransmits,
         probes: info.tcpi_probes,
         last_heard: Duration::from_millis(u64::from(info.tcpi_last_ack_recv)),
+        last_sent: Duration::from_millis(u64::from(info.tcpi_last_data_sent)),
+        acked: info.tcpi_bytes_acked,
     })
-}
-
-/// Bytes the kernel still has of what it took for a TCP peer: not sent, or not acknowledged (`SIOCOUTQ`, tcp(7)). `None`
-/// where that cannot be told.
-pub fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u32> {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is borrowed and so open; the kernel writes one integer, and there is one.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    (result == 0).then(|| u32::try_from(bytes).ok())?
 }
 
 #[cfg(test)]
@@ -76,9 +73,7 @@ mod tests {
         assert_eq!((info.unacked, info.unsent, info.retransmits), (0, 0, 0));
         assert_eq!(info.state, 1);
         assert!(info.last_heard < Duration::from_secs(60));
-        assert_eq!(unacknowledged(client.as_fd()), Some(0));
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(unacknowledged(file.as_fd()), None);
         assert_eq!(tcp_info(file.as_fd()), None);
     }
 }

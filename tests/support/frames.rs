@@ -172,6 +172,29 @@ impl Raw {
         }
     }
 
+    /// Reads whatever comes, and says whether it ends with the goodbye of TLS (`close_notify`). Without that, a client
+    /// cannot tell an end from a cut (RFC 8446, section 6.1).
+    pub fn until_goodbye(&mut self) -> io::Result<bool> {
+        let mut scratch = [0; 4096];
+        loop {
+            match self.stream.read(&mut scratch).map_err(as_timeout) {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Changes the keys of what is sent, as TLS 1.3 lets either side do at any time (RFC 8446, section 4.6.3).
+    pub fn change_keys(&mut self) -> io::Result<()> {
+        self.stream
+            .conn
+            .refresh_traffic_keys()
+            .map_err(io::Error::other)?;
+        self.stream.flush()
+    }
+
     /// The next frame of this kind; what comes before it is passed over.
     pub fn read_kind(&mut self, kind: u8) -> io::Result<Frame> {
         loop {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, StreamOwned, SupportedProtocolVersion};
 
+use socket2::{Domain, Socket, Type};
+
 use super::response::Response;
 use super::tls;
 
@@ -61,6 +63,21 @@ impl Connection {
         patience: Duration,
     ) -> io::Result<Connection> {
         Connection::connect_tls(address, patience, &[&TLS12])
+    }
+
+    /// Connects with little room: the kernel takes so many bytes for a client that does not read, and not megabytes.
+    pub fn connect_narrow(
+        address: SocketAddr,
+        room: usize,
+        patience: Duration,
+    ) -> io::Result<Connection> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_recv_buffer_size(room)?;
+        // As on a real network; on loopback, one segment would be larger than all the room.
+        socket.set_tcp_mss(1400)?;
+        socket.connect(&address.into())?;
+        socket.set_read_timeout(Some(patience))?;
+        Connection::over(socket.into(), patience)
     }
 
     /// Speaks TLS over a socket that is there already.
