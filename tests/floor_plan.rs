@@ -26,10 +26,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 17] = [
+const PURE: [&str; 21] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
+    "src/origin/forensics/stuck.rs",
+    "src/exchange/leg/framing.rs",
+    "src/exchange/leg/parse.rs",
+    "src/exchange/leg/write.rs",
     "src/exchange/head.rs",
     "src/exchange/redirect.rs",
     "src/exchange/rescue.rs",

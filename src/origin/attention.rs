@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::forensics::{AcceptQueue, RunState, Seen, Vital};
+use super::forensics::{AcceptQueue, RunState, Seen, Stuck, Vital};
 use super::probe::Reading;
 use super::roster::VisitSeen;
-use super::verdict::{Doing, Evidence, Voice};
+use super::verdict::{Doing, Evidence, Held, Voice};
 
 /// What was noticed of one generation so far.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Attention {
     sample: Option<Sample>,
     shares: Shares,
     accept_queue: Option<u32>,
+    /// What holds the whole origin, and since when.
+    stuck: Option<(Stuck, Instant)>,
     unseen: Vec<String>,
 }
 
@@ -57,6 +59,7 @@ impl Attention {
             sample: None,
             shares: Shares::default(),
             accept_queue: None,
+            stuck: None,
             unseen: Vec::new(),
         }
     }
@@ -125,6 +128,15 @@ impl Attention {
         self.unseen.extend(accept_queue.hidden().map(str::to_owned));
     }
 
+    /// A close look found that this holds the whole origin, or that nothing does.
+    pub fn examined(&mut self, found: Option<Stuck>, now: Instant) {
+        let since = match (&self.stuck, &found) {
+            (Some((before, since)), Some(found)) if before.goes_on(found) => *since,
+            _ => now,
+        };
+        self.stuck = found.map(|found| (found, since));
+    }
+
     /// All of it, at `now`. `visits` are those under way, `last_life` when the last byte of any moved.
     pub fn evidence(
         &self,
@@ -163,6 +175,10 @@ impl Attention {
             in_flight: visits.len(),
             quiet: last_life.map(since),
             accept_queue: self.accept_queue,
+            held: self.stuck.as_ref().map(|(stuck, at)| Held {
+                by: stuck.told.clone(),
+                length: since(*at),
+            }),
             unseen: self.unseen.clone(),
         }
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::attention::Attention;
-use super::forensics::{Listening, Vital, accept_queue, vital};
+use super::evidence::aside;
+use super::forensics::{Findings, Listening, Vital, accept_queue, examine, stuck, vital};
 use super::gate::Generation;
 use super::pid::Pid;
 use super::probe::{self, Reading};
@@ -31,11 +32,16 @@ pub struct Senses {
     /// What the process looked like at the last look.
     vital: Option<Vital>,
     probing: Option<Probing>,
+    /// A close look at the process that is under way.
+    examining: Option<Examining>,
+    /// How long a silence must be for the next close look.
+    worth_a_look: Duration,
     next_probe: Instant,
     next_look: Instant,
     alert: bool,
 }
 
+type Examining = Pin<Box<dyn Future<Output = Option<Findings>> + Send>>;
 type Probing = Pin<Box<dyn Future<Output = Reading> + Send>>;
 
 /// Between two looks at the process while nothing is wrong; each costs some tens of microseconds.
@@ -44,6 +50,8 @@ const CALM: Duration = Duration::from_millis(500);
 const ALERT: Duration = Duration::from_millis(100);
 /// Between two probes of an origin that is starting.
 const STARTING: Duration = Duration::from_millis(50);
+/// A close look is given this long.
+const EXAMINING: Duration = Duration::from_millis(500);
 /// A silence shorter than this is no reason to look closer.
 const NOTICED: Duration = Duration::from_millis(300);
 
@@ -70,6 +78,8 @@ impl Senses {
             attention: Attention::new(now),
             vital: None,
             probing: None,
+            examining: None,
+            worth_a_look: first_look(settings.hang.certain),
             next_probe: now,
             next_look: now,
             alert: false,
@@ -97,7 +107,18 @@ impl Senses {
                 None => std::future::pending().await,
             }
         };
+        let examining = async {
+            match &mut self.examining {
+                Some(examining) => examining.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            findings = examining => {
+                self.examining = None;
+                self.examined(findings.as_ref());
+                None
+            }
             reading = probing => {
                 self.probing = None;
                 let now = deadline::now();
@@ -125,6 +146,7 @@ impl Senses {
         self.alert = judgement.verdict.is_suspect()
             || evidence.silence > NOTICED
             || !evidence.refused_for.is_zero();
+        self.examine(&evidence);
         if self.alert {
             self.next_probe = self.next_probe.min(now + self.origin.probe.suspect_every);
         }
@@ -163,6 +185,39 @@ impl Senses {
         self.attention.counted(&accept_queue(&self.listening));
     }
 
+    /// Looks closely at a process that keeps silent: twice before `hang.certain` is over, then ever more seldom, since a
+    /// look at a hundred threads costs 20 ms.
+    fn examine(&mut self, evidence: &Evidence) {
+        let first = first_look(self.limits.certain);
+        if evidence.silence < first {
+            self.worth_a_look = first;
+            return;
+        }
+        let Some(pid) = self.pid.filter(|_| evidence.silence >= self.worth_a_look) else {
+            return;
+        };
+        if self.examining.is_some() {
+            return;
+        }
+        self.worth_a_look *= 2;
+        let at = self.listening.clone();
+        let until = Instant::now() + EXAMINING;
+        let look = aside(2 * EXAMINING, move || examine(pid, &at, until));
+        self.examining = Some(Box::pin(look));
+    }
+
+    fn examined(&mut self, findings: Option<&Findings>) {
+        let now = deadline::now();
+        let visits = self.visits(now);
+        // A stream may have more to send; what is not one was sent whole.
+        let is_ours = |peer| {
+            let mut whole = visits.iter().filter(|visit| !visit.is_lasting);
+            whole.any(|visit| visit.local == Some(peer))
+        };
+        let found = findings.and_then(|findings| stuck(findings, is_ours));
+        self.attention.examined(found, now);
+    }
+
     fn ask(&mut self, generation: Option<&Arc<Generation>>) {
         let now = deadline::now();
         if self.probing.is_some() || now < self.next_probe {
@@ -194,6 +249,11 @@ impl Senses {
             false => self.origin.probe.every,
         }
     }
+}
+
+/// A silence of this length is worth a first close look.
+fn first_look(certain: Duration) -> Duration {
+    certain / 2
 }
 
 /// The origin's address in the words of forensics.

@@ -125,8 +125,19 @@ pub struct Evidence {
     pub quiet: Option<Duration>,
     /// Connections waiting to be accepted, if that could be seen.
     pub accept_queue: Option<u32>,
+    /// What holds the whole origin for certain, if something was found to.
+    pub held: Option<Held>,
     /// What could not be seen, and why.
     pub unseen: Vec<String>,
+}
+
+/// A wait that no patience ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// By what, in a few words.
+    pub by: String,
+    /// For how long it has been seen to go on, without a break.
+    pub length: Duration,
 }
 
 /// The times that judge; see `[hang]` and `[restart]`.
@@ -144,6 +155,9 @@ pub struct Limits {
 const STARVED: f64 = 0.25;
 /// Above this share of one processor, a process is running and not waiting.
 const SPINNING: f64 = 0.5;
+
+/// A wait must have been seen to go on for this part of `hang.certain`, beside the silence itself.
+const PROOF: u32 = 3;
 
 /// A shorter silence is what every answer begins with.
 const WORTH_A_WORD: Duration = Duration::from_millis(100);
@@ -193,6 +207,10 @@ fn judge_silence(evidence: &Evidence, limits: &Limits) -> Judgement {
     }
     if evidence.doing == Doing::DiskWait {
         return inconclusive(Verdict::DiskWait, false);
+    }
+    let is_proven = |held: &Held| held.length >= limits.certain / PROOF;
+    if evidence.held.as_ref().is_some_and(is_proven) {
+        return evidence.say(Verdict::HungBlocked, Confidence::Conclusive, true);
     }
     let running = match evidence.processor_share {
         Some(share) => share > SPINNING,
@@ -263,6 +281,9 @@ impl Evidence {
             let wait = if waiting == 1 { "waits" } else { "wait" };
             let waiting = counted(waiting as usize, "connection");
             say(format!("{waiting} {wait} to be accepted"));
+        }
+        if let Some(held) = &self.held {
+            say(format!("{}, for {}", held.by, seconds(held.length)));
         }
         facts
     }

@@ -22,6 +22,7 @@ fn healthy() -> Evidence {
         in_flight: 0,
         quiet: None,
         accept_queue: Some(0),
+        held: None,
         unseen: Vec::new(),
     }
 }
@@ -82,6 +83,34 @@ fn silence_asleep_is_a_hang_after_the_longer_wait() {
     let asleep = |seconds| verdict(|e| e.silence = secs(seconds));
     assert_eq!(asleep(9), (Verdict::Silent, false));
     assert_eq!(asleep(10), (Verdict::HungBlocked, true));
+}
+
+#[test]
+fn a_wait_that_no_patience_ends_is_a_hang_after_the_shorter_wait() {
+    let held = |silence: u64, length: u64| {
+        let mut evidence = healthy();
+        evidence.silence = Duration::from_millis(silence);
+        evidence.held = Some(Held {
+            by: "a client".to_owned(),
+            length: Duration::from_millis(length),
+        });
+        judge(&evidence, &LIMITS)
+    };
+    assert!(!held(1400, 1000).act);
+    assert!(!held(1500, 400).act, "seen too shortly");
+    let proven = held(1500, 500);
+    assert_eq!(proven.verdict, Verdict::HungBlocked);
+    assert!(proven.act && proven.confidence == Confidence::Conclusive);
+    let told = proven.evidence_for.join("; ");
+    assert!(told.contains("a client, for 0.5 s"), "{told}");
+    let mut starved = healthy();
+    starved.silence = secs(100);
+    starved.starved_share = Some(0.6);
+    starved.held = Some(Held {
+        by: "a client".to_owned(),
+        length: secs(100),
+    });
+    assert!(!judge(&starved, &LIMITS).act);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod protocols;
 mod real_origins;
 mod routes;
 mod service;
+mod sicknesses;
 mod spool;
 mod stalls;
 mod streams;

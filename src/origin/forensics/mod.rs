@@ -19,6 +19,7 @@ mod seen;
 mod sentence;
 mod sockets;
 mod stat;
+mod stuck;
 mod syscall;
 mod thread;
 mod vital;
@@ -33,6 +34,7 @@ pub use sockets::{
     UnixRow, accept_queue, connection, holders,
 };
 pub use stat::{Pressure, RunState};
+pub use stuck::{Stuck, stuck};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
 pub use vital::{Vital, is_dying, vital};

@@ -64,6 +64,7 @@ pub(super) fn thread(tid: u32, call: Seen<Call>) -> Thread {
         wait_channel: Seen::Known(None),
         descriptor: None,
         movement: Movement::Still,
+        turns: Some(1),
         cpu_between: Seen::Known(Duration::ZERO),
     }
 }

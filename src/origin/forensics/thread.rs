@@ -31,6 +31,8 @@ pub struct Thread {
     pub descriptor: Option<Descriptor>,
     /// How the two samples compare.
     pub movement: Movement,
+    /// How often it was given a processor in its life, where that could be read.
+    pub turns: Option<u64>,
     /// Processor time it used between them.
     #[serde(rename = "cpu_between_seconds", serialize_with = "seen::seen_seconds")]
     pub cpu_between: Seen<Duration>,
@@ -100,6 +102,7 @@ impl Thread {
             wait_channel: last.wait_channel,
             descriptor: None,
             movement,
+            turns: last.sched.known().map(|sched| sched.turns),
             cpu_between,
         }
     }

@@ -1,0 +1,74 @@
+//! Every sickness of an origin earns its own verdict, a true sentence and the action that is due.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::house::{DUE, behind, incidents};
+use crate::support::{Leeward, h1};
+
+/// What a hang takes that is not certain, by default.
+const UNCERTAIN: Duration = Duration::from_secs(10);
+
+/// A client that goes past Leeward, straight to the origin, and says this.
+fn direct(leeward: &Leeward, said: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(leeward.origin()).expect("the origin listens");
+    client.write_all(said).expect("it takes a few bytes");
+    client
+}
+
+/// Asks through Leeward, and says how long the answer took.
+fn served(leeward: &Leeward) -> Duration {
+    let asked = Instant::now();
+    let response = h1::get(leeward.edge(), "/", DUE).expect("an answer");
+    assert_eq!(response.status, 200, "{}", response.text());
+    asked.elapsed()
+}
+
+fn only_incident(leeward: &Leeward) -> serde_json::Value {
+    leeward.wait_log("incident closed", DUE);
+    let mut told = incidents(leeward);
+    assert_eq!(told.len(), 1, "{told:?}");
+    told.remove(0)
+}
+
+/// The disease itself, with a client that went past us: default settings.
+#[test]
+fn an_origin_that_reads_from_a_silent_client_is_replaced_long_before_other_hangs_are() {
+    let leeward = behind(&[], "");
+    let _silent = direct(&leeward, b"GET / HT");
+    let took = served(&leeward);
+    assert!(took < UNCERTAIN / 2, "{took:?}");
+    let incident = only_incident(&leeward);
+    assert_eq!(incident["judgement"]["verdict"], "hung-blocked");
+    assert_eq!(incident["judgement"]["confidence"], "conclusive");
+    let sentence = incident["sentence"].as_str().unwrap_or_default();
+    assert!(sentence.contains("read"), "{sentence}");
+}
+
+#[test]
+fn an_origin_that_writes_to_a_client_that_stopped_reading_is_replaced_as_soon() {
+    let leeward = behind(&[], "");
+    let ask = b"GET /bytes/20000000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut unread = direct(&leeward, ask);
+    unread.read_exact(&mut [0; 10]).expect("it begins");
+    let took = served(&leeward);
+    assert!(took < UNCERTAIN / 2, "{took:?}");
+    let incident = only_incident(&leeward);
+    assert_eq!(incident["judgement"]["verdict"], "hung-blocked");
+    assert_eq!(incident["judgement"]["confidence"], "conclusive");
+    let sentence = incident["sentence"].as_str().unwrap_or_default();
+    assert!(sentence.contains("unsent"), "{sentence}");
+}
+
+/// A page that takes its time, while others wait: nothing is proven by that.
+#[test]
+fn a_slow_page_is_not_taken_for_a_client_that_holds_the_origin() {
+    let leeward = behind(&[], "");
+    let edge = leeward.edge();
+    let slow = std::thread::spawn(move || h1::get(edge, "/slow/5000", DUE));
+    let _waits_at_the_door = direct(&leeward, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = slow.join().expect("a client").expect("an answer");
+    assert_eq!(response.status, 200);
+    assert!(incidents(&leeward).is_empty());
+}
