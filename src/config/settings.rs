@@ -196,6 +196,8 @@ pub struct Origin {
     pub deadlines: OriginDeadlines,
     /// `[origin.probe]`
     pub probe: Probe,
+    /// `[origin.limits]`
+    pub limits: OriginLimits,
 }
 
 /// `[origin.process]`: who starts the origin.
@@ -250,6 +252,17 @@ pub struct Probe {
     pub suspect_every: Duration,
     /// No answer for this long is silence.
     pub timeout: Duration,
+}
+
+/// `[origin.limits]`: beyond these, its process is believed to leak. `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginLimits {
+    /// Resident memory, in bytes.
+    pub memory: Option<u64>,
+    /// Open descriptors.
+    pub descriptors: Option<u64>,
+    /// Connections whose clients have ended them, and that it keeps all the same.
+    pub close_wait: Option<u64>,
 }
 
 /// `[hang]`: how long silence lasts before it is a hang.

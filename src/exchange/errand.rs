@@ -311,6 +311,9 @@ impl Errand {
     }
 
     fn fail(&self, failure: Failure) {
+        if failure.phase == Phase::Queue {
+            self.thread.page.shed();
+        }
         self.course.tell(Answer {
             result: Err(failure),
             visits: self.visits(),

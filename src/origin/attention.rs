@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::forensics::{AcceptQueue, RunState, Seen, Stuck, Vital};
+use super::forensics::{AcceptQueue, RunState, Seen, Strain, Stuck, Vital};
 use super::probe::Reading;
 use super::roster::VisitSeen;
 use super::verdict::{Doing, Evidence, Held, Voice};
+use crate::config::settings::OriginLimits;
 
 /// What was noticed of one generation so far.
 #[derive(Debug)]
@@ -23,9 +24,21 @@ pub struct Attention {
     sample: Option<Sample>,
     shares: Shares,
     accept_queue: Option<u32>,
+    strain: Option<(f64, f64)>,
+    hoard: Hoard,
+    leaks: Vec<String>,
     /// What holds the whole origin, and since when.
     stuck: Option<(Stuck, Instant)>,
     unseen: Vec<String>,
+}
+
+/// What a process holds, as far as it is looked at now and then only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hoard {
+    /// Its connections that their clients have ended.
+    pub close_wait: Option<u64>,
+    /// How many descriptors the system lets it have.
+    pub descriptor_limit: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +57,9 @@ struct Shares {
 /// Shares over a shorter stretch are mostly noise: processor time is counted in steps of 10 ms.
 const STRETCH: Duration = Duration::from_millis(400);
 
+/// A request that was turned away says nothing of now after this.
+const LATELY: Duration = Duration::from_secs(5);
+
 impl Attention {
     /// A generation begins at `now`.
     pub fn new(now: Instant) -> Self {
@@ -59,6 +75,9 @@ impl Attention {
             sample: None,
             shares: Shares::default(),
             accept_queue: None,
+            strain: None,
+            hoard: Hoard::default(),
+            leaks: Vec::new(),
             stuck: None,
             unseen: Vec::new(),
         }
@@ -96,6 +115,11 @@ impl Attention {
         self.refused_since = None;
     }
 
+    /// Another look begins: what could not be seen before may be seen now.
+    pub fn looks(&mut self) {
+        self.unseen.clear();
+    }
+
     /// The process looks like this.
     pub fn saw(&mut self, vital: &Vital, now: Instant) {
         let doing = match (vital.state.known(), vital.tracer.known()) {
@@ -110,7 +134,6 @@ impl Attention {
             self.doing = doing;
             self.doing_since = now;
         }
-        self.unseen.clear();
         let hidden = [
             vital.state.hidden(),
             vital.cpu.hidden(),
@@ -128,6 +151,51 @@ impl Attention {
         self.unseen.extend(accept_queue.hidden().map(str::to_owned));
     }
 
+    /// The host waits for so much.
+    pub fn felt(&mut self, strain: &Seen<Strain>) {
+        self.unseen.extend(strain.hidden().map(str::to_owned));
+        let strain = strain.known();
+        self.strain = strain.map(|strain| (strain.processor, strain.memory));
+    }
+
+    /// It holds so much of what is looked at now and then.
+    pub fn hoards(&mut self, hoard: Hoard) {
+        self.hoard = hoard;
+    }
+
+    /// What of all that it holds is more than it should.
+    pub fn weighed(&mut self, vital: &Vital, limits: &OriginLimits) {
+        self.leaks.clear();
+        let mut weigh = |held: Option<u64>, limit: Option<u64>, what: &str, key: &str| {
+            if let (Some(held), Some(limit)) = (held, limit)
+                && held >= limit
+            {
+                let told = format!("holds {held} {what}; {limit} is the limit ({key})");
+                self.leaks.push(told);
+            }
+        };
+        let resident = vital.resident_bytes.known().copied();
+        let memory = ("bytes of memory", "origin.limits.memory");
+        weigh(resident, limits.memory, memory.0, memory.1);
+        let open = vital.descriptors.known().copied();
+        let descriptors = ("descriptors", "origin.limits.descriptors");
+        weigh(open, limits.descriptors, descriptors.0, descriptors.1);
+        let nearly_all = self.hoard.descriptor_limit.map(|all| all - all / 10);
+        weigh(
+            open,
+            nearly_all,
+            "descriptors",
+            "nine tenths of its RLIMIT_NOFILE",
+        );
+        let forgotten = ("connections in CLOSE_WAIT", "origin.limits.close_wait");
+        weigh(
+            self.hoard.close_wait,
+            limits.close_wait,
+            forgotten.0,
+            forgotten.1,
+        );
+    }
+
     /// A close look found that this holds the whole origin, or that nothing does.
     pub fn examined(&mut self, found: Option<Stuck>, now: Instant) {
         let since = match (&self.stuck, &found) {
@@ -141,7 +209,7 @@ impl Attention {
     pub fn evidence(
         &self,
         visits: &[VisitSeen],
-        last_life: Option<Instant>,
+        (last_life, last_shed): (Option<Instant>, Option<Instant>),
         now: Instant,
     ) -> Evidence {
         let since = |at: Instant| now.saturating_duration_since(at);
@@ -175,6 +243,9 @@ impl Attention {
             in_flight: visits.len(),
             quiet: last_life.map(since),
             accept_queue: self.accept_queue,
+            strain: self.strain,
+            shed: last_shed.map(since).filter(|length| *length < LATELY),
+            leaks: self.leaks.clone(),
             held: self.stuck.as_ref().map(|(stuck, at)| Held {
                 by: stuck.told.clone(),
                 length: since(*at),
@@ -234,7 +305,7 @@ mod tests {
     fn silence_needs_a_question() {
         let begun = Instant::now();
         let attention = Attention::new(begun);
-        let evidence = attention.evidence(&[], None, after(begun, 100));
+        let evidence = attention.evidence(&[], (None, None), after(begun, 100));
         assert_eq!(evidence.silence, Duration::ZERO);
     }
 
@@ -245,7 +316,7 @@ mod tests {
         attention.asked(after(begun, 10));
         attention.heard(&Reading::Silent, after(begun, 12));
         attention.asked(after(begun, 13));
-        let evidence = attention.evidence(&[], None, after(begun, 15));
+        let evidence = attention.evidence(&[], (None, None), after(begun, 15));
         assert_eq!(evidence.silence, Duration::from_secs(5));
     }
 
@@ -253,10 +324,10 @@ mod tests {
     fn a_visit_is_a_question_too_and_any_moving_byte_an_answer() {
         let begun = Instant::now();
         let attention = Attention::new(begun);
-        let evidence = attention.evidence(&[visit(8)], None, after(begun, 20));
+        let evidence = attention.evidence(&[visit(8)], (None, None), after(begun, 20));
         assert_eq!(evidence.silence, Duration::from_secs(8));
         let life = Some(after(begun, 17));
-        let evidence = attention.evidence(&[visit(8)], life, after(begun, 20));
+        let evidence = attention.evidence(&[visit(8)], (life, None), after(begun, 20));
         assert_eq!(evidence.silence, Duration::from_secs(3));
     }
 
@@ -268,9 +339,10 @@ mod tests {
             is_lasting: true,
             ..visit(100)
         };
-        let evidence = attention.evidence(&[stream.clone(), visit(2)], None, after(begun, 200));
+        let evidence =
+            attention.evidence(&[stream.clone(), visit(2)], (None, None), after(begun, 200));
         assert_eq!(evidence.silence, Duration::from_secs(2));
-        let evidence = attention.evidence(&[stream], None, after(begun, 200));
+        let evidence = attention.evidence(&[stream], (None, None), after(begun, 200));
         assert_eq!(evidence.silence, Duration::ZERO);
     }
 
@@ -279,7 +351,7 @@ mod tests {
         let before = Instant::now();
         let mut attention = Attention::new(after(before, 10));
         attention.asked(after(before, 11));
-        let evidence = attention.evidence(&[], Some(before), after(before, 15));
+        let evidence = attention.evidence(&[], (Some(before), None), after(before, 15));
         assert_eq!(evidence.silence, Duration::from_secs(4));
     }
 
@@ -290,7 +362,7 @@ mod tests {
         attention.asked(after(begun, 1));
         attention.heard(&Reading::Silent, after(begun, 3));
         let life = Some(after(begun, 4));
-        let evidence = attention.evidence(&[], life, after(begun, 60));
+        let evidence = attention.evidence(&[], (life, None), after(begun, 60));
         assert_eq!(evidence.silence, Duration::ZERO);
     }
 
@@ -301,11 +373,11 @@ mod tests {
         attention.asked(after(begun, 1));
         let no_descriptors = Reading::Unasked("too many open files".to_owned());
         attention.heard(&no_descriptors, after(begun, 1));
-        let evidence = attention.evidence(&[], None, after(begun, 60));
+        let evidence = attention.evidence(&[], (None, None), after(begun, 60));
         assert_eq!(evidence.silence, Duration::ZERO);
         assert!(!evidence.has_answered);
         // Nor does it speak for an origin whose visits are silent.
-        let evidence = attention.evidence(&[visit(30)], None, after(begun, 60));
+        let evidence = attention.evidence(&[visit(30)], (None, None), after(begun, 60));
         assert_eq!(evidence.silence, Duration::from_secs(30));
     }
 
@@ -315,14 +387,14 @@ mod tests {
         let mut attention = Attention::new(begun);
         attention.heard(&Reading::Refused, after(begun, 1));
         attention.heard(&Reading::Refused, after(begun, 2));
-        let evidence = attention.evidence(&[], None, after(begun, 3));
+        let evidence = attention.evidence(&[], (None, None), after(begun, 3));
         assert_eq!(evidence.refused_for, Duration::from_secs(2));
         let answer = Reading::Answered {
             status: 200,
             took: Duration::ZERO,
         };
         attention.heard(&answer, after(begun, 4));
-        let evidence = attention.evidence(&[], None, after(begun, 5));
+        let evidence = attention.evidence(&[], (None, None), after(begun, 5));
         assert_eq!(evidence.refused_for, Duration::ZERO);
     }
 }

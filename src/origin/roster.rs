@@ -69,6 +69,8 @@ struct Shared {
     next: AtomicU64,
     /// Microseconds from the epoch to the last sign of life, of any visit.
     last_life: AtomicU64,
+    /// The same to the last request that was turned away because too many waited for the origin.
+    last_shed: AtomicU64,
     pages: Mutex<Vec<Entries>>,
 }
 
@@ -97,6 +99,7 @@ impl Roster {
             epoch,
             next: AtomicU64::new(1),
             last_life: AtomicU64::new(0),
+            last_shed: AtomicU64::new(0),
             pages: Mutex::default(),
         };
         Self {
@@ -114,10 +117,12 @@ impl Roster {
 
     /// When the origin last gave a sign of life to any visit, if it ever did.
     pub fn last_life(&self) -> Option<Instant> {
-        match self.shared.last_life.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(self.shared.instant(micros)),
-        }
+        self.shared.noted(&self.shared.last_life)
+    }
+
+    /// When a request was last turned away because too many waited for the origin, if one ever was.
+    pub fn last_shed(&self) -> Option<Instant> {
+        self.shared.noted(&self.shared.last_shed)
     }
 
     /// The visits under way at `now`, `most` at the most: the oldest first, and streams after all others.
@@ -135,6 +140,12 @@ impl Roster {
 }
 
 impl Page {
+    /// A request was turned away because too many waited for the origin.
+    pub fn shed(&self) {
+        let now = self.shared.micros(crate::ground::deadline::now());
+        self.shared.last_shed.fetch_max(now, Ordering::Relaxed);
+    }
+
     /// A visit begins: `request` is the method and the target up to its query.
     pub fn enter(&self, request: Arc<str>) -> Visit {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
@@ -209,6 +220,13 @@ impl Shared {
     fn micros(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn noted(&self, at: &AtomicU64) -> Option<Instant> {
+        match at.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(self.instant(micros)),
+        }
     }
 
     fn instant(&self, micros: u64) -> Instant {

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::attention::Attention;
+use super::attention::{Attention, Hoard};
 use super::evidence::aside;
-use super::forensics::{Findings, Listening, Vital, accept_queue, examine, stuck, vital};
+use super::forensics::{
+    ByState, Findings, Listening, TcpState, Vital, accept_queue, by_state, descriptor_limit,
+    examine, strain, stuck, vital,
+};
 use super::gate::Generation;
 use super::pid::Pid;
 use super::probe::{self, Reading};
@@ -34,6 +37,9 @@ pub struct Senses {
     probing: Option<Probing>,
     /// A close look at the process that is under way.
     examining: Option<Examining>,
+    /// A look at what it hoards that is under way.
+    rummaging: Option<Rummaging>,
+    next_rummage: Instant,
     /// How long a silence must be for the next close look.
     worth_a_look: Duration,
     next_probe: Instant,
@@ -41,6 +47,7 @@ pub struct Senses {
     alert: bool,
 }
 
+type Rummaging = Pin<Box<dyn Future<Output = Option<Hoard>> + Send>>;
 type Examining = Pin<Box<dyn Future<Output = Option<Findings>> + Send>>;
 type Probing = Pin<Box<dyn Future<Output = Reading> + Send>>;
 
@@ -50,6 +57,10 @@ const CALM: Duration = Duration::from_millis(500);
 const ALERT: Duration = Duration::from_millis(100);
 /// Between two probes of an origin that is starting.
 const STARTING: Duration = Duration::from_millis(50);
+/// Between two looks at what it hoards: each reads every descriptor and the table of all sockets, 2 ms and more.
+const RUMMAGE: Duration = Duration::from_secs(30);
+/// The first is soon after its start.
+const FIRST_RUMMAGE: Duration = Duration::from_secs(2);
 /// A close look is given this long.
 const EXAMINING: Duration = Duration::from_millis(500);
 /// A silence shorter than this is no reason to look closer.
@@ -79,6 +90,8 @@ impl Senses {
             vital: None,
             probing: None,
             examining: None,
+            rummaging: None,
+            next_rummage: now + FIRST_RUMMAGE,
             worth_a_look: first_look(settings.hang.certain),
             next_probe: now,
             next_look: now,
@@ -113,7 +126,18 @@ impl Senses {
                 None => std::future::pending().await,
             }
         };
+        let rummaging = async {
+            match &mut self.rummaging {
+                Some(rummaging) => rummaging.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            hoard = rummaging => {
+                self.rummaging = None;
+                self.attention.hoards(hoard.unwrap_or_default());
+                None
+            }
             findings = examining => {
                 self.examining = None;
                 self.examined(findings.as_ref());
@@ -140,8 +164,8 @@ impl Senses {
     pub fn judge(&mut self) -> (Judgement, Evidence) {
         let now = deadline::now();
         let visits = self.visits(now);
-        let last_life = self.roster.last_life();
-        let evidence = self.attention.evidence(&visits, last_life, now);
+        let noted = (self.roster.last_life(), self.roster.last_shed());
+        let evidence = self.attention.evidence(&visits, noted, now);
         let judgement = verdict::judge(&evidence, &self.limits);
         self.alert = judgement.verdict.is_suspect()
             || evidence.silence > NOTICED
@@ -173,15 +197,19 @@ impl Senses {
 
     fn look(&mut self) {
         let now = deadline::now();
+        self.rummage(now);
         if now < self.next_look {
             return;
         }
         self.next_look = now + if self.alert { ALERT } else { CALM };
+        self.attention.looks();
         if let Some(pid) = self.pid {
             let seen = vital(pid);
             self.attention.saw(&seen, now);
+            self.attention.weighed(&seen, &self.origin.limits);
             self.vital = Some(seen);
         }
+        self.attention.felt(&strain());
         self.attention.counted(&accept_queue(&self.listening));
     }
 
@@ -216,6 +244,27 @@ impl Senses {
         };
         let found = findings.and_then(|findings| stuck(findings, is_ours));
         self.attention.examined(found, now);
+    }
+
+    /// Looks now and then at what costs more to look at.
+    fn rummage(&mut self, now: Instant) {
+        let Some(pid) = self.pid.filter(|_| now >= self.next_rummage) else {
+            return;
+        };
+        if self.rummaging.is_some() {
+            return;
+        }
+        self.next_rummage = now + RUMMAGE;
+        let look = aside(2 * EXAMINING, move || {
+            let by_state = by_state(pid);
+            let close_wait = |states: &ByState| states.get(&TcpState::CloseWait).copied();
+            let held = by_state.known().map(|it| close_wait(it).unwrap_or(0));
+            Hoard {
+                close_wait: held.map(u64::from),
+                descriptor_limit: descriptor_limit(pid).known().copied().flatten(),
+            }
+        });
+        self.rummaging = Some(Box::pin(look));
     }
 
     fn ask(&mut self, generation: Option<&Arc<Generation>>) {

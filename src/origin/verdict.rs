@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+mod evidence;
+
+pub use evidence::{Doing, Evidence, Held, Voice};
+
 /// What we believe of the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,6 +40,10 @@ pub enum Verdict {
     Exited,
     /// It answers, with server errors.
     Erroring,
+    /// It answers as fast as it can, and more is asked than that.
+    Overloaded,
+    /// It answers, and holds ever more of something.
+    Leaking,
     /// An operator asked for a restart.
     Requested,
 }
@@ -65,81 +73,6 @@ pub struct Judgement {
     pub act: bool,
 }
 
-/// What the process is seen doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
-    /// Asleep, waiting for something.
-    Sleeping,
-    /// On a processor, or waiting for one.
-    Running,
-    /// Stopped by a signal.
-    Stopped,
-    /// Held by a debugger.
-    Traced,
-    /// In an uninterruptible wait.
-    DiskWait,
-    /// It could not be seen, or is not ours to look at.
-    Unseen,
-}
-
-/// The last answer to a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Voice {
-    /// Nobody asked, or nobody was answered yet.
-    None,
-    /// It answered with this status.
-    Answered(u16),
-    /// It kept silent.
-    Silent,
-    /// Nobody listened.
-    Refused,
-    /// Something came, or the connection ended, but it was no HTTP answer.
-    Broken,
-}
-
-/// Everything a judgement rests on, at one instant. All lengths end at that instant.
-#[derive(Debug, Clone)]
-pub struct Evidence {
-    /// Since the spawn, or since we began to look.
-    pub age: Duration,
-    /// Whether this generation ever answered.
-    pub has_answered: bool,
-    /// What the process does.
-    pub doing: Doing,
-    /// For how long it has been seen doing just that.
-    pub doing_for: Duration,
-    /// Its share of one processor since the last sample, if it could be measured.
-    pub processor_share: Option<f64>,
-    /// The share of time its threads were ready to run and did not, since the last sample.
-    pub starved_share: Option<f64>,
-    /// For how long questions have been without any sign of life: an answer, or a byte moved on any visit.
-    /// Zero when nothing is asked.
-    pub silence: Duration,
-    /// For how long nobody has been listening.
-    pub refused_for: Duration,
-    /// The last probe.
-    pub voice: Voice,
-    /// Visits under way.
-    pub in_flight: usize,
-    /// Time since a byte moved on any visit, if one ever did.
-    pub quiet: Option<Duration>,
-    /// Connections waiting to be accepted, if that could be seen.
-    pub accept_queue: Option<u32>,
-    /// What holds the whole origin for certain, if something was found to.
-    pub held: Option<Held>,
-    /// What could not be seen, and why.
-    pub unseen: Vec<String>,
-}
-
-/// A wait that no patience ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// By what, in a few words.
-    pub by: String,
-    /// For how long it has been seen to go on, without a break.
-    pub length: Duration,
-}
-
 /// The times that judge; see `[hang]` and `[restart]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -151,16 +84,10 @@ pub struct Limits {
     pub startup: Duration,
 }
 
-/// Above this share of the time spent waiting for a processor, silence is the host's fault.
-const STARVED: f64 = 0.25;
 /// Above this share of one processor, a process is running and not waiting.
 const SPINNING: f64 = 0.5;
-
 /// A wait must have been seen to go on for this part of `hang.certain`, beside the silence itself.
 const PROOF: u32 = 3;
-
-/// A shorter silence is what every answer begins with.
-const WORTH_A_WORD: Duration = Duration::from_millis(100);
 
 /// What `evidence` says.
 pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {
@@ -183,6 +110,8 @@ pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {
         let verdict = match evidence.voice {
             Voice::Answered(500..) | Voice::Broken => Verdict::Erroring,
             Voice::Silent => Verdict::Busy,
+            _ if !evidence.leaks.is_empty() => Verdict::Leaking,
+            _ if evidence.shed.is_some() => Verdict::Overloaded,
             _ => Verdict::Healthy,
         };
         return evidence.say(verdict, Confidence::Conclusive, false);
@@ -225,13 +154,6 @@ fn judge_silence(evidence: &Evidence, limits: &Limits) -> Judgement {
 }
 
 impl Evidence {
-    /// Ready to run and kept waiting, for a good part of the time and for longer than it ran.
-    fn is_starved(&self) -> bool {
-        let ran = self.processor_share.unwrap_or(0.0);
-        self.starved_share
-            .is_some_and(|waited| waited > STARVED && waited > ran)
-    }
-
     fn say(&self, verdict: Verdict, confidence: Confidence, act: bool) -> Judgement {
         Judgement {
             verdict,
@@ -239,70 +161,6 @@ impl Evidence {
             evidence_for: self.told(),
             evidence_against: self.unseen.clone(),
             act,
-        }
-    }
-
-    /// Each fact as a short sentence, those that say nothing left out.
-    fn told(&self) -> Vec<String> {
-        let mut facts = Vec::new();
-        let mut say = |fact: String| facts.push(fact);
-        let seconds = |length: Duration| format!("{:.1} s", length.as_secs_f64());
-        match self.doing {
-            Doing::Unseen => {}
-            doing => say(format!("{} for {}", doing.word(), seconds(self.doing_for))),
-        }
-        if let Some(share) = self.processor_share {
-            say(format!("uses {:.0} % of a processor", share * 100.0));
-        }
-        if let Some(share) = self.starved_share {
-            say(format!(
-                "waits for a processor {:.0} % of the time",
-                share * 100.0
-            ));
-        }
-        if self.silence >= WORTH_A_WORD {
-            say(format!("no sign of life for {}", seconds(self.silence)));
-        }
-        if !self.refused_for.is_zero() {
-            say(format!("nobody listens for {}", seconds(self.refused_for)));
-        }
-        match self.voice {
-            Voice::Answered(status) => say(format!("the last probe was answered with {status}")),
-            Voice::Broken => say("the last probe got no HTTP answer".to_owned()),
-            Voice::None | Voice::Silent | Voice::Refused => {}
-        }
-        if self.in_flight > 0 {
-            say(format!("{} under way", counted(self.in_flight, "request")));
-        }
-        if let Some(quiet) = self.quiet {
-            say(format!("the last byte moved {} ago", seconds(quiet)));
-        }
-        if let Some(waiting) = self.accept_queue.filter(|waiting| *waiting > 0) {
-            let wait = if waiting == 1 { "waits" } else { "wait" };
-            let waiting = counted(waiting as usize, "connection");
-            say(format!("{waiting} {wait} to be accepted"));
-        }
-        if let Some(held) = &self.held {
-            say(format!("{}, for {}", held.by, seconds(held.length)));
-        }
-        facts
-    }
-}
-
-fn counted(amount: usize, noun: &str) -> String {
-    let plural = if amount == 1 { "" } else { "s" };
-    format!("{amount} {noun}{plural}")
-}
-
-impl Doing {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Sleeping => "asleep",
-            Self::Running => "running",
-            Self::Stopped => "stopped",
-            Self::Traced => "held by a debugger",
-            Self::DiskWait => "in an uninterruptible wait",
-            Self::Unseen => "not seen",
         }
     }
 }
@@ -336,6 +194,8 @@ impl Verdict {
             Self::NotListening => "not-listening",
             Self::Exited => "exited",
             Self::Erroring => "erroring",
+            Self::Overloaded => "overloaded",
+            Self::Leaking => "leaking",
             Self::Requested => "requested",
         }
     }
@@ -344,7 +204,12 @@ impl Verdict {
     pub fn is_suspect(self) -> bool {
         !matches!(
             self,
-            Self::Healthy | Self::Starting | Self::Busy | Self::Erroring | Self::Requested
+            Self::Healthy
+                | Self::Starting
+                | Self::Busy
+                | Self::Erroring
+                | Self::Overloaded
+                | Self::Requested
         )
     }
 

@@ -22,6 +22,9 @@ fn healthy() -> Evidence {
         in_flight: 0,
         quiet: None,
         accept_queue: Some(0),
+        strain: Some((0.0, 0.0)),
+        shed: None,
+        leaks: Vec::new(),
         held: None,
         unseen: Vec::new(),
     }
@@ -150,6 +153,36 @@ fn a_starved_host_never_costs_a_restart() {
         e.starved_share = Some(0.6);
     });
     assert_eq!(start, (Verdict::Starved, false));
+}
+
+#[test]
+fn the_word_of_the_host_counts_where_the_process_hides_its_own() {
+    let strained = |processor, memory, starved_share| {
+        verdict(|e| {
+            e.strain = Some((processor, memory));
+            e.starved_share = starved_share;
+            e.silence = secs(1000);
+        })
+    };
+    assert_eq!(strained(0.9, 0.0, None), (Verdict::Starved, false));
+    assert_eq!(strained(0.0, 0.9, Some(0.0)), (Verdict::Starved, false));
+    // Others wait for processors; this one does not.
+    let blocked = strained(0.9, 0.0, Some(0.0));
+    assert_eq!(blocked, (Verdict::HungBlocked, true));
+}
+
+#[test]
+fn a_leak_and_a_crowd_are_told_and_cost_nothing() {
+    let leaking = verdict(|e| e.leaks = vec!["950 of 1000 descriptors".to_owned()]);
+    assert_eq!(leaking, (Verdict::Leaking, false));
+    assert!(Verdict::Leaking.is_suspect() && !Verdict::Overloaded.is_suspect());
+    let crowded = verdict(|e| e.shed = Some(secs(1)));
+    assert_eq!(crowded, (Verdict::Overloaded, false));
+    let erroring = verdict(|e| {
+        e.shed = Some(secs(1));
+        e.voice = Voice::Answered(500);
+    });
+    assert_eq!(erroring, (Verdict::Erroring, false));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use toml::de::DeValue;
 
 use crate::config::raw::Section;
 use crate::config::settings::{
-    Command, Manners, Origin, OriginDeadlines, OriginVersion, Probe, Process, Profile,
+    Command, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Profile,
 };
-use crate::config::value::{self, Judged, Wrong, count, or_auto, path, span};
+use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
 use crate::ground::addr::OriginAddr;
 
 use super::{DAY, MS};
@@ -32,6 +32,7 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
     let command = process(started);
     it.deadlines = origin_deadlines(section.section("origin.deadlines"));
     it.probe = probe(section.section("origin.probe"));
+    it.limits = limits(section.section("origin.limits"));
     it.process = match (&address, command) {
         (_, Some(command)) => Process::Command(command),
         (Some(_), None) => Process::Observed,
@@ -195,6 +196,22 @@ fn probe(mut section: Section<'_, '_, '_>) -> Probe {
     section.set("every", &mut it.every, span(50 * MS, DAY));
     section.set("suspect_every", &mut it.suspect_every, span(50 * MS, DAY));
     section.set("timeout", &mut it.timeout, span(50 * MS, DAY));
+    section.finish();
+    it
+}
+
+fn limits(mut section: Section<'_, '_, '_>) -> OriginLimits {
+    let mut it = OriginLimits::default();
+    let number = |v: &DeValue<'_>| Ok(count(1, 10_000_000)(v)? as u64);
+    section.set("memory", &mut it.memory, |v| {
+        value::or_off(v, |v| Ok(bytes(1 << 20, 1 << 50)(v)? as u64))
+    });
+    section.set("descriptors", &mut it.descriptors, |v| {
+        value::or_off(v, number)
+    });
+    section.set("close_wait", &mut it.close_wait, |v| {
+        value::or_off(v, number)
+    });
     section.finish();
     it
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Keep, Log, LogFormat, LogLevel, Manners, Origin,
-    OriginDeadlines, OriginVersion, Pace, Probe, Process, Restart, Spool, Status, Tls,
+    OriginDeadlines, OriginLimits, OriginVersion, Pace, Probe, Process, Restart, Spool, Status,
+    Tls,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -91,6 +92,17 @@ impl Default for Origin {
             process: Process::Bundled,
             deadlines: OriginDeadlines::default(),
             probe: Probe::default(),
+            limits: OriginLimits::default(),
+        }
+    }
+}
+
+impl Default for OriginLimits {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            descriptors: None,
+            close_wait: Some(100),
         }
     }
 }

@@ -19,6 +19,7 @@ mod seen;
 mod sentence;
 mod sockets;
 mod stat;
+mod strain;
 mod stuck;
 mod syscall;
 mod thread;
@@ -34,7 +35,8 @@ pub use sockets::{
     UnixRow, accept_queue, connection, holders,
 };
 pub use stat::{Pressure, RunState};
+pub use strain::{Strain, strain};
 pub use stuck::{Stuck, stuck};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
-pub use vital::{Vital, is_dying, vital};
+pub use vital::{Vital, descriptor_limit, is_dying, vital};

@@ -119,7 +119,7 @@ pub struct SchedStat {
     pub turns: u64,
 }
 
-/// How much the whole host waits for processors: the `some` line of `/proc/pressure/cpu`.
+/// How much the whole host waits for something: the `some` line of `/proc/pressure/cpu` and its siblings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Pressure {
     /// Share of the last 10 s in which some task waited for a processor, in percent, 0 to 100.
@@ -129,6 +129,17 @@ pub struct Pressure {
     /// Total time some task waited, since boot.
     #[serde(rename = "total_seconds", serialize_with = "super::seen::seconds")]
     pub total: Duration,
+}
+
+/// Reads the soft limit of open descriptors from `/proc/PID/limits`: `Some(None)` is no limit.
+pub fn descriptor_limit(text: &str) -> Option<Option<u64>> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(None),
+        number => Some(Some(number.parse().ok()?)),
+    }
 }
 
 /// Reads `/proc/PID/stat`; `None` where it has not the kernel's shape.
@@ -210,6 +221,17 @@ mod tests {
 
     const SLEEP: &str = "8329 (sleep) S 8327 8327 6426 0 -1 4194304 72 0 1 0 3 4 0 0 20 0 1 0 44987 2449408 33 \
         18446744073709551615 94816837320704 94816837338633 140732787568384 0 0 0 0 6 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+
+    #[test]
+    fn the_limit_of_descriptors_is_the_soft_one() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+            Max processes             93980                93980                processes \n\
+            Max open files            1024                 524288               files     \n";
+        assert_eq!(descriptor_limit(text), Some(Some(1024)));
+        let none = text.replace("1024 ", "unlimited ");
+        assert_eq!(descriptor_limit(&none), Some(None));
+        assert_eq!(descriptor_limit("Max processes 1 1"), None);
+    }
 
     #[test]
     fn a_process_on_its_way_out_is_told_by_its_flags() {

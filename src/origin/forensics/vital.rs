@@ -53,6 +53,11 @@ pub fn vital(pid: Pid) -> Vital {
     }
 }
 
+/// How many descriptors the system lets a process have at once; `None` is no limit.
+pub fn descriptor_limit(pid: Pid) -> Seen<Option<u64>> {
+    parsed(&format!("/proc/{pid}/limits"), stat::descriptor_limit)
+}
+
 /// Whether a process is gone or on its way out; `false` where that cannot be known. Measured at 10 µs; never waits.
 pub fn is_dying(pid: Pid) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
