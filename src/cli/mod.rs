@@ -1,6 +1,7 @@
 //! The command line: one thin file a command.
 
 mod check;
+mod drill;
 mod launch;
 pub mod log;
 mod origin;
@@ -62,6 +63,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Rehearse a failure on the running system, and report what it cost. Only with --yes.
+    Drill(drill::Drill),
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     let line = Line::parse();
     let code = match line.command.unwrap_or(Command::Run { config: None }) {
         Command::Run { config } => run::run(config),
+        Command::Drill(line) => drill::drill(&line),
         Command::Check { file } => check::check(&file),
         Command::Origin { listen, root } => origin::origin(listen, root),
         Command::Status { url, json } => status::status(&url, json),

@@ -51,7 +51,11 @@ pub fn status(url: &str, json: bool) -> u8 {
     }
 }
 
-async fn ask(url: &str) -> Result<Bytes, String> {
+/// Asks the status page at `url` for its snapshot. The caller bounds it.
+///
+/// # Errors
+/// What happened instead, in words.
+pub async fn ask(url: &str) -> Result<Bytes, String> {
     let wrong = "not an address like http://127.0.0.1:9180";
     let uri: Uri = url.parse().map_err(|_| wrong.to_owned())?;
     let authority = match (uri.scheme_str(), uri.authority()) {

@@ -12,6 +12,7 @@ mod cut_answers;
 mod deadlines;
 mod disks;
 mod drains;
+mod drills;
 mod endings;
 mod house;
 mod kept;
