@@ -246,6 +246,8 @@ pub struct Probe {
     pub path: String,
     /// The `Host` of the question; `None` is the origin's address.
     pub host: Option<String>,
+    /// Whether it is asked by HTTP/2, by prior knowledge.
+    pub http2: bool,
     /// From one probe to the next.
     pub every: Duration,
     /// The same while something is wrong, and during a start.

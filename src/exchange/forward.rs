@@ -10,10 +10,11 @@ use http::response::Parts;
 
 use super::answer::{self, AnswerHead, Reader};
 use super::carry::{Carried, Tunnel, carry};
+use super::http2::Http2;
 use super::intake::Taken;
 use super::leg::Leg;
 use super::line;
-use super::live::{self, Manner};
+use super::live::{self, Frames, Manner};
 use super::manners;
 use super::pool::Pool;
 use super::receive::{Filling, judge_end, receive};
@@ -163,6 +164,9 @@ impl Walk<'_> {
         } = self.way;
         let begun = deadline::now();
         let total = Deadline::after(begun, terms.times().total.is);
+        if terms.http2 {
+            return Box::pin(self.by_http2(begun, total, commit)).await;
+        }
         let keeps = self.keeps();
         let (message, uplink) =
             sending::message(self.taken, &manners, keeps, visit.pulse(), tally)?;
@@ -196,6 +200,58 @@ impl Walk<'_> {
         }
     }
 
+    /// The same over HTTP/2, for a stream.
+    async fn by_http2(
+        mut self,
+        begun: Instant,
+        total: Deadline,
+        commit: impl FnOnce(AnswerHead, Reader),
+    ) -> Result<(), Failure> {
+        let Way { visit, terms, .. } = self.way;
+        let (body, uplink) = sending::body(self.taken, visit.pulse(), self.way.tally)?;
+        let leg = line::dial(&self.way, total).await?;
+        visit.connected(leg.local());
+        let begin = terms.connect.deadline().min(total);
+        let begun_leg = begin.bound(Http2::begin(leg.into_tunnel().0)).await;
+        let missed = |_| Failure::origin(Phase::Connect, terms.connect.missed());
+        let mut leg = begun_leg.map_err(missed)??;
+        self.course.delivery = Delivery::Unknown;
+        let asked = leg.ask(self.taken, body);
+        let answer = match &uplink {
+            None => terms
+                .first_byte
+                .deadline()
+                .min(total)
+                .bound(asked)
+                .await
+                .ok(),
+            Some(uplink) => uplink.bound(asked, terms.first_byte, total).await,
+        };
+        let done = match answer {
+            Some(Ok(parts)) => {
+                visit.pulse().life(0);
+                let head = self.mended(parts)?;
+                if let Some(uplink) = &uplink {
+                    uplink.answered();
+                }
+                match leg.is_bare() {
+                    true => {
+                        self.course.delivery = Delivery::Answered;
+                        commit(head, Reader::Whole(Default::default()));
+                        Ok(())
+                    }
+                    false => self.pass(&mut leg, head, begun, commit).await,
+                }
+            }
+            Some(Err(failure)) => Err(failure),
+            None => Err(self.late(terms.times(), total)),
+        };
+        match uplink.as_ref().and_then(Uplink::failure) {
+            Some(failure) if done.is_err() => Err(failure),
+            _ => done.map(|()| self.whole()),
+        }
+    }
+
     /// Takes the answer whose head has come, by whichever way it wants to go.
     async fn take(
         &mut self,
@@ -222,17 +278,15 @@ impl Walk<'_> {
             true => parts.headers.get_all(TRAILER).iter().cloned().collect(),
             false => Vec::new(),
         };
-        let asked = &self.taken.head;
-        let mut head = answer::rebuild(parts, &asked.method)?;
-        let origin = &self.way.slot.generation().address;
-        manners::mend(&mut head.headers, &asked.headers, origin, &self.way.manners);
+        let mut head = self.mended(parts)?;
         if let Some(_place) = as_stream(&self.way, &head)? {
             let named = trailers.into_iter().map(|name| (TRAILER, name));
             head.headers.extend(named);
             if let Some(uplink) = uplink {
                 uplink.answered();
             }
-            return Box::pin(self.pass(leg, head, begun, commit)).await;
+            Box::pin(self.pass(&mut *leg, head, begun, commit)).await?;
+            return judge_end(&leg, self.way.slot.generation()).map(|()| self.whole());
         }
         let Course {
             delivery, spool, ..
@@ -252,10 +306,26 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Passes the answer on as it comes.
+    /// The head of an answer as its client gets it.
+    fn mended(&self, parts: Parts) -> Result<AnswerHead, Failure> {
+        let asked = &self.taken.head;
+        let mut head = answer::rebuild(parts, &asked.method)?;
+        let origin = &self.way.slot.generation().address;
+        manners::mend(&mut head.headers, &asked.headers, origin, &self.way.manners);
+        Ok(head)
+    }
+
+    /// What was passed on is whole.
+    fn whole(&self) {
+        if let Some(window) = &self.course.window {
+            window.end(Ok(()));
+        }
+    }
+
+    /// Passes the answer on as it comes; that it is whole is for the caller to say.
     async fn pass(
         &mut self,
-        mut leg: Box<Leg>,
+        source: &mut impl Frames,
         head: AnswerHead,
         begun: Instant,
         commit: impl FnOnce(AnswerHead, Reader),
@@ -272,8 +342,7 @@ impl Walk<'_> {
         self.course.delivery = Delivery::Answered;
         commit(head, Reader::Window(reader));
         let total = Deadline::after(begun, terms.lasting.total.is);
-        live::pass(&mut leg, writer, visit.pulse(), &terms.lasting, total).await?;
-        judge_end(&leg, self.way.slot.generation()).map(|()| writer.end(Ok(())))
+        live::pass(source, writer, visit.pulse(), &terms.lasting, total).await
     }
 
     /// Whether the connection may be kept for another request: one that does no harm should it have to be sent

@@ -1,12 +1,15 @@
 //! An answer that is passed on as it comes: declared by its route, or asked for by the answer itself.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use http_body::Frame;
 
 use super::answer::AnswerHead;
 use super::head::is_hop_by_hop;
-use super::leg::Leg;
+use super::leg::{Leg, LegError};
 use super::terms::Times;
 use super::window::WindowWriter;
 use crate::ground::deadline::{self, Deadline};
@@ -40,13 +43,27 @@ pub fn manner(head: &AnswerHead) -> Manner {
     }
 }
 
-/// Passes what comes over `leg` on through `window` until it ends; that it is whole is for the
+/// An answer's body, as it comes.
+pub trait Frames {
+    /// The next frame, `None` at the end, or the failure of whoever broke it off.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>>;
+}
+
+impl Frames for Leg {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let at = |error: LegError| error.at(Phase::Answer);
+        self.poll_piece(cx)
+            .map(|piece| piece.map(|it| it.map_err(at)))
+    }
+}
+
+/// Passes what comes from `source` on through `window` until it ends; that it is whole is for the
 /// caller to say. `total` is when the visit must be over.
 ///
 /// # Errors
 /// The origin's failure at [`Phase::Answer`], or the client's at [`Phase::Respond`].
 pub async fn pass(
-    leg: &mut Leg,
+    source: &mut impl Frames,
     window: &WindowWriter,
     pulse: &Pulse,
     times: &Times,
@@ -55,7 +72,7 @@ pub async fn pass(
     loop {
         let by = times.idle.deadline().min(total);
         let frame = tokio::select! {
-            frame = by.bound(leg.frame()) => frame,
+            frame = by.bound(poll_fn(|cx| source.poll_frame(cx))) => frame,
             failure = window.left() => return Err(failure),
         };
         let Ok(frame) = frame else {
@@ -66,7 +83,7 @@ pub async fn pass(
             return Err(Failure::origin(Phase::Answer, missed.missed()));
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| error.at(Phase::Answer))?;
+        let frame = frame?;
         pulse.life(frame.data_ref().map_or(0, |data| data.len() as u64));
         window.push(for_client(frame)).await?;
     }

@@ -14,6 +14,7 @@ mod errand;
 mod forward;
 mod head;
 mod hold;
+mod http2;
 mod intake;
 mod leg;
 mod line;

@@ -56,7 +56,28 @@ pub fn message(
     pulse: &Pulse,
     tally: &Arc<Tally>,
 ) -> Result<(Message, Option<Uplink>), Failure> {
-    let (body, uplink) = match &taken.body {
+    let (body, uplink) = self::body(taken, pulse, tally)?;
+    let framing = framing(taken, manners.version)?;
+    let is_chunked = matches!(&framing, Some((name, _)) if *name == TRANSFER_ENCODING);
+    let head = head(taken, manners, keeps, framing);
+    let message = Message {
+        head,
+        body,
+        is_chunked,
+    };
+    Ok((message, uplink))
+}
+
+/// The body as it is sent, and how its upload goes if it is one.
+///
+/// # Errors
+/// The origin's failure: it was sent before, and is gone.
+pub fn body(
+    taken: &Taken,
+    pulse: &Pulse,
+    tally: &Arc<Tally>,
+) -> Result<(Option<Sending>, Option<Uplink>), Failure> {
+    Ok(match &taken.body {
         Load::Whole(whole) if whole.len() == 0 => (None, None),
         Load::Whole(whole) => {
             let sent = Sent {
@@ -71,16 +92,7 @@ pub fn message(
             let (upload, link) = live.send(pulse, tally).ok_or_else(spent)?;
             (Some(Sending::Live(upload)), Some(link))
         }
-    };
-    let framing = framing(taken, manners.version)?;
-    let is_chunked = matches!(&framing, Some((name, _)) if *name == TRANSFER_ENCODING);
-    let head = head(taken, manners, keeps, framing);
-    let message = Message {
-        head,
-        body,
-        is_chunked,
-    };
-    Ok((message, uplink))
+    })
 }
 
 fn head(

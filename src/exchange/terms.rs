@@ -43,6 +43,8 @@ pub struct Terms {
     pub upload_stall: Limit<Duration>,
     /// Whether it is declared a stream.
     pub stream: bool,
+    /// Whether the origin speaks HTTP/2 here.
+    pub http2: bool,
     /// Whether it may become a tunnel.
     pub upgrade: bool,
 }
@@ -97,6 +99,7 @@ impl Terms {
                 key: "edge.deadlines.body_stall",
             },
             stream: route.stream,
+            http2: route.http2,
             upgrade: route.upgrade,
         }
     }

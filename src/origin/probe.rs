@@ -1,11 +1,15 @@
 //! One question to the origin: a whole GET on a connection of its own, within one deadline.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TE, USER_AGENT};
+use http::{Response, Version};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioExecutor;
 
 use super::dial;
 use crate::config::settings;
@@ -93,24 +97,44 @@ async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16
             }
             _ => Reading::Unasked(error.to_string()),
         })?;
+    let host = probe.host.clone().unwrap_or_else(|| address.authority());
+    let agent = concat!("leeward-probe/", env!("CARGO_PKG_VERSION"));
+    let wrong = |error: http::Error| Reading::Broken(error.to_string());
+    if probe.http2 {
+        // A call of gRPC with an empty message: its servers break off whatever is none, and answer any call.
+        let question = http::Request::post(format!("http://{host}{}", probe.path))
+            .version(Version::HTTP_2)
+            .header(USER_AGENT, agent)
+            .header(CONTENT_TYPE, "application/grpc")
+            .header(TE, "trailers")
+            .body(Full::new(Bytes::from_static(&[0; 5])))
+            .map_err(wrong)?;
+        let shaken = http2::handshake(TokioExecutor::new(), stream.into_io()).await;
+        let (mut sender, connection) = shaken.map_err(broken)?;
+        return beside(connection, sender.send_request(question)).await;
+    }
+    let question = http::Request::get(&probe.path)
+        .header(USER_AGENT, agent)
+        .version(manners.version.into())
+        .header(HOST, host)
+        .header(CONNECTION, "close");
+    let question = question.body(Empty::<Bytes>::new()).map_err(wrong)?;
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(manners.title_case)
         .handshake(stream.into_io())
         .await
         .map_err(broken)?;
-    let host = probe.host.clone().unwrap_or_else(|| address.authority());
-    let request = http::Request::get(&probe.path)
-        .version(manners.version.into())
-        .header(HOST, host)
-        .header(
-            USER_AGENT,
-            concat!("leeward-probe/", env!("CARGO_PKG_VERSION")),
-        )
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| Reading::Broken(error.to_string()))?;
+    beside(connection, sender.send_request(question)).await
+}
+
+/// Takes the whole answer, with the connection driven beside it.
+async fn beside(
+    connection: impl Future<Output = hyper::Result<()>>,
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+) -> Result<u16, Reading> {
+    let broken = |error: hyper::Error| Reading::Broken(error.to_string());
     let asked = async {
-        let answer = sender.send_request(request).await.map_err(broken)?;
+        let answer = answer.await.map_err(broken)?;
         let status = answer.status().as_u16();
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {

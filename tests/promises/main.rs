@@ -14,6 +14,7 @@ mod disks;
 mod drains;
 mod drills;
 mod endings;
+mod grpc;
 mod house;
 mod kept;
 mod limits;

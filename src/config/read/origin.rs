@@ -193,6 +193,9 @@ fn probe(mut section: Section<'_, '_, '_>) -> Probe {
         host.parse::<http::uri::Authority>().map_err(wrong)?;
         Ok(Some(host))
     });
+    section.set("http_version", &mut it.http2, |v| {
+        value::word(v, &[("1.1", false), ("2", true)])
+    });
     section.set("every", &mut it.every, span(50 * MS, DAY));
     section.set("suspect_every", &mut it.suspect_every, span(50 * MS, DAY));
     section.set("timeout", &mut it.timeout, span(50 * MS, DAY));

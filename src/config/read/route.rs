@@ -34,7 +34,15 @@ fn route(mut section: Section<'_, '_, '_>, seen: &mut BTreeSet<String>) -> Optio
         Ok(total.map_or(Total::Off, Total::Within))
     });
     section.set("stream", &mut it.stream, value::switch);
+    section.set("http_version", &mut it.http2, |v| {
+        value::word(v, &[("1.1", false), ("2", true)])
+    });
     section.set("upgrade", &mut it.upgrade, value::switch);
+    if it.http2 && !it.stream && !section.has_faults() {
+        let message = "only streams are sent by HTTP/2";
+        let remedy = "add stream = true, as gRPC wants it, or leave it out";
+        section.complain("http_version", Wrong::new(message, remedy));
+    }
     if it.total == Total::Off && !it.is_lasting() && !section.has_faults() {
         let message = "only a stream may go on without an end";
         let remedy = "name a duration, or add stream = true";

@@ -136,6 +136,7 @@ impl Default for Probe {
         Self {
             path: "/".to_owned(),
             host: None,
+            http2: false,
             every: Duration::from_secs(2),
             suspect_every: Duration::from_millis(500),
             timeout: Duration::from_secs(2),

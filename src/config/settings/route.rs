@@ -17,6 +17,8 @@ pub struct Route {
     pub total: Total,
     /// Whether bodies pass through as they come, so that the client's pace reaches the origin.
     pub stream: bool,
+    /// Whether the origin speaks HTTP/2 here, by prior knowledge; only a stream may.
+    pub http2: bool,
     /// Whether a client may turn its request into a WebSocket.
     pub upgrade: bool,
 }

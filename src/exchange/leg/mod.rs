@@ -97,7 +97,7 @@ impl Leg {
     /// # Errors
     /// [`LegError`].
     pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, LegError>> {
-        poll_fn(|cx| self.poll_frame(cx)).await
+        poll_fn(|cx| self.poll_piece(cx)).await
     }
 
     /// Whether another request may be sent over it: the answer has come whole, and nothing beside it.
@@ -159,7 +159,11 @@ impl Leg {
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LegError>>> {
+    /// The same for who polls.
+    pub fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, LegError>>> {
         loop {
             if !self.out.is_done()
                 && let Poll::Ready(Err(error)) = self.out.poll_write(&mut self.stream, cx)
