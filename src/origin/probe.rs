@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 
 use super::dial;
-use crate::config::settings;
+use crate::config::settings::{self, OriginVersion};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
 
@@ -47,7 +47,7 @@ pub fn patience(first: &Reading) -> Duration {
 /// Asks once.
 pub async fn ask(address: &OriginAddr, origin: &settings::Origin, deadline: Deadline) -> Reading {
     let begun = deadline::now();
-    match deadline.bound(question(address, origin)).await {
+    match deadline.bound(understood(address, origin)).await {
         Err(_) => Reading::Silent,
         Ok(Err(reading)) => reading,
         Ok(Ok(status)) => Reading::Answered {
@@ -78,8 +78,26 @@ pub async fn serves_two(
     matches!(second, Reading::Answered { .. })
 }
 
+/// The status of the answer, asked for in the version the origin is spoken to in.
+///
+/// Asked in HTTP/1.0, GoAhead 5 and 6 answer in chunks (measured), which hyper refuses. Whoever sends chunks speaks
+/// HTTP/1.1, so an answer that could not be understood is asked for once more in that.
+async fn understood(address: &OriginAddr, origin: &settings::Origin) -> Result<u16, Reading> {
+    let version = origin.manners.version;
+    match question(address, origin, version).await {
+        Err(Reading::Broken(_)) if version == OriginVersion::V1_0 => {
+            question(address, origin, OriginVersion::V1_1).await
+        }
+        answer => answer,
+    }
+}
+
 /// The status of the answer, once the whole of it has arrived.
-async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16, Reading> {
+async fn question(
+    address: &OriginAddr,
+    origin: &settings::Origin,
+    version: OriginVersion,
+) -> Result<u16, Reading> {
     let (probe, manners) = (&origin.probe, origin.manners);
     let broken = |error: hyper::Error| Reading::Broken(error.to_string());
     let stream = dial::open(address, manners.source)
@@ -100,7 +118,7 @@ async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16
         .map_err(broken)?;
     let host = probe.host.clone().unwrap_or_else(|| address.authority());
     let request = http::Request::get(&probe.path)
-        .version(manners.version.into())
+        .version(version.into())
         .header(HOST, host)
         .header(
             USER_AGENT,

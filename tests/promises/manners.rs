@@ -234,6 +234,15 @@ fn an_answer_in_chunks_to_a_question_in_http_1_0_is_taken_whole() {
     }
 }
 
+/// The page it is asked for says nothing of its health: in whatever framing it comes, it is life.
+#[test]
+fn a_probe_in_http_1_0_that_is_answered_in_chunks_is_an_answer() {
+    let probed = "[origin.probe]\npath = \"/dynamic\"\n";
+    let leeward = with(&format!("http_version = \"1.0\"\n{probed}"));
+    let answers = get(&leeward, "/dynamic");
+    assert_eq!(answers.map(|answer| answer.status), [200, 200]);
+}
+
 #[test]
 fn field_names_are_written_like_this_where_that_is_asked_for() {
     let heads = |keys: &str| get(&with(keys), "/headers").map(|answer| answer.text());
