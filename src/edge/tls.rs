@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::config::settings::{Identity, Tls, TlsVersion};
 
-/// The application protocols, by preference.
-pub const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// The application protocols, by preference. A client of HTTP/1.0 may name its own alone (`curl --http1.0` does).
+pub const ALPN: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 
 /// Why TLS cannot be spoken as configured.
 #[derive(Debug, thiserror::Error)]

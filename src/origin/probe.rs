@@ -12,7 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioExecutor;
 
 use super::dial;
-use crate::config::settings;
+use crate::config::settings::{self, OriginVersion};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
 
@@ -51,7 +51,7 @@ pub fn patience(first: &Reading) -> Duration {
 /// Asks once.
 pub async fn ask(address: &OriginAddr, origin: &settings::Origin, deadline: Deadline) -> Reading {
     let begun = deadline::now();
-    match deadline.bound(question(address, origin)).await {
+    match deadline.bound(understood(address, origin)).await {
         Err(_) => Reading::Silent,
         Ok(Err(reading)) => reading,
         Ok(Ok(status)) => Reading::Answered {
@@ -82,8 +82,26 @@ pub async fn serves_two(
     matches!(second, Reading::Answered { .. })
 }
 
+/// The status of the answer, asked for in the version the origin is spoken to in.
+///
+/// Asked in HTTP/1.0, GoAhead 5 and 6 answer in chunks (measured), which hyper refuses. Whoever sends chunks speaks
+/// HTTP/1.1, so an answer that could not be understood is asked for once more in that.
+async fn understood(address: &OriginAddr, origin: &settings::Origin) -> Result<u16, Reading> {
+    let version = origin.manners.version;
+    match question(address, origin, version).await {
+        Err(Reading::Broken(_)) if version == OriginVersion::V1_0 => {
+            question(address, origin, OriginVersion::V1_1).await
+        }
+        answer => answer,
+    }
+}
+
 /// The status of the answer, once the whole of it has arrived.
-async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16, Reading> {
+async fn question(
+    address: &OriginAddr,
+    origin: &settings::Origin,
+    version: OriginVersion,
+) -> Result<u16, Reading> {
     let (probe, manners) = (&origin.probe, origin.manners);
     let broken = |error: hyper::Error| Reading::Broken(error.to_string());
     let stream = dial::open(address, manners.source)
@@ -115,7 +133,7 @@ async fn question(address: &OriginAddr, origin: &settings::Origin) -> Result<u16
     }
     let question = http::Request::get(&probe.path)
         .header(USER_AGENT, agent)
-        .version(manners.version.into())
+        .version(version.into())
         .header(HOST, host)
         .header(CONNECTION, "close");
     let question = question.body(Empty::<Bytes>::new()).map_err(wrong)?;

@@ -103,7 +103,7 @@ fn page(request: &Request, to: &mut TcpStream, status: &str, text: &str) -> io::
 }
 
 /// An answer with a Content-Length and all of its body.
-fn whole(
+pub fn whole(
     request: &Request,
     to: &mut TcpStream,
     status: &str,

@@ -59,13 +59,7 @@ fn steady(to: &mut TcpStream, framing: &str) -> io::Result<()> {
 
 /// Echoes short frames until a close frame. `false`: it was no handshake.
 fn echo(request: &Request, peer: &mut TcpStream) -> io::Result<bool> {
-    let head = String::from_utf8_lossy(&request.head).into_owned();
-    let field = |wanted: &str| {
-        head.lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value.trim().to_owned())
-    };
+    let field = |wanted| request.field(wanted);
     let (Some("websocket"), Some(key)) = (field("upgrade").as_deref(), field("sec-websocket-key"))
     else {
         return Ok(false);

@@ -3,17 +3,19 @@
 //! A deliberately primitive web server: blocking sockets, no timeout anywhere, one connection at a time (unless
 //! `--threads` says otherwise), each closed after its answer. Whoever holds its one thread holds everybody: that is the
 //! disease Leeward cures. The path of a request chooses the symptom: [`answers`] hold the ordinary and odd answers,
-//! [`lasting`] those that go on, [`diseases`] what never answers, and [`request`] reads what was asked.
+//! [`lasting`] those that go on, [`goahead`] those of one real server, [`diseases`] what never answers, and [`request`] reads what was
+//! asked.
 //!
 //! ```text
 //! ailing --listen ADDR|unix:PATH [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
-//!        [--ignore-term] [--ledger FILE] [--banner TEXT]
+//!        [--ignore-term] [--manners goahead] [--ledger FILE] [--banner TEXT]
 //! ```
 //!
 //! Once it listens it says `ailing: listening on ADDR` (the real port) on standard output.
 
 mod answers;
 mod diseases;
+mod goahead;
 mod lasting;
 mod ledger;
 mod listener;
@@ -28,9 +30,10 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use goahead::Term;
 use ledger::Ledger;
 use listener::Listener;
-use options::Options;
+use options::{Manners, Options};
 use request::Request;
 
 fn main() -> ExitCode {
@@ -62,45 +65,75 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     if let Some(code) = options.exit_on_start {
         return Ok(ExitCode::from(code));
     }
-    let ledger = Ledger::open(options.ledger.as_deref())?;
-    let listener = Listener::bind(&options.listen)?;
-    println!("ailing: listening on {}", listener.address()?);
+    let server = Server {
+        ledger: Ledger::open(options.ledger.as_deref())?,
+        listener: Listener::bind(&options.listen)?,
+        goahead: match options.manners {
+            Manners::GoAhead => Some(Term::watched()?),
+            Manners::Plain => None,
+        },
+    };
+    println!("ailing: listening on {}", server.listener.address()?);
 
     for _ in 1..options.threads {
-        let (listener, ledger) = (listener.try_clone()?, ledger.clone());
-        thread::spawn(move || accept_for_ever(&listener, &ledger));
+        let server = server.try_clone()?;
+        thread::spawn(move || server.accept_for_ever());
     }
     // The main thread serves too, so that a lone accept loop is the process's first thread, as in a real C server.
-    accept_for_ever(&listener, &ledger);
+    server.accept_for_ever();
     Ok(ExitCode::SUCCESS)
 }
 
-/// One connection at a time; a failed one is forgotten.
-fn accept_for_ever(listener: &Listener, ledger: &Ledger) {
-    loop {
-        match listener.accept() {
-            Ok(mut connection) => {
-                let _ = serve(&mut connection, ledger);
-            }
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    }
+/// What an accept loop needs.
+struct Server {
+    listener: Listener,
+    ledger: Ledger,
+    /// Where it has the manners of GoAhead.
+    goahead: Option<Term>,
 }
 
-/// Reads one request, notes it, answers it; dropping the connection closes it.
-fn serve(connection: &mut TcpStream, ledger: &Ledger) -> io::Result<()> {
-    let Some(mut request) = Request::read_head(connection)? else {
-        return Ok(());
-    };
-    if request.path() != "/early" {
-        request.read_body(connection)?;
+impl Server {
+    fn try_clone(&self) -> io::Result<Server> {
+        Ok(Server {
+            listener: self.listener.try_clone()?,
+            ledger: self.ledger.clone(),
+            goahead: self.goahead.clone(),
+        })
     }
-    ledger.note(&request)?;
-    if diseases::fall_ill(&request, connection)? {
-        return Ok(());
+
+    /// One connection at a time; a failed one is forgotten.
+    fn accept_for_ever(&self) {
+        loop {
+            self.goahead.iter().for_each(Term::between_requests);
+            match self.listener.accept() {
+                Ok(mut connection) => {
+                    self.goahead.iter().for_each(Term::within_a_request);
+                    let _ = self.serve(&mut connection);
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
     }
-    match lasting::answer(&request, connection)? {
-        true => Ok(()),
-        false => answers::answer(&request, connection),
+
+    /// Reads one request, notes it, answers it; dropping the connection closes it.
+    fn serve(&self, connection: &mut TcpStream) -> io::Result<()> {
+        let Some(mut request) = Request::read_head(connection)? else {
+            return Ok(());
+        };
+        if request.path() != "/early" {
+            request.read_body(connection)?;
+        }
+        self.ledger.note(&request)?;
+        if diseases::fall_ill(&request, connection)? {
+            return Ok(());
+        }
+        let is_answered = match self.goahead {
+            Some(_) => goahead::answer(&request, connection)?,
+            None => false,
+        };
+        if is_answered || lasting::answer(&request, connection)? {
+            return Ok(());
+        }
+        answers::answer(&request, connection)
     }
 }

@@ -1,4 +1,4 @@
-//! The command line, parsed by hand: nine lines of it would not earn a library.
+//! The command line, parsed by hand: ten lines of it would not earn a library.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,10 +15,21 @@ pub struct Options {
     pub exit_on_start: Option<u8>,
     /// Take SIGTERM and do nothing about it.
     pub ignore_term: bool,
+    /// Whose manners it has.
+    pub manners: Manners,
     /// Where each processed request leaves a line.
     pub ledger: Option<PathBuf>,
     /// Said on standard output at start.
     pub banner: Option<String>,
+}
+
+/// The manners of an origin, where real ones differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manners {
+    /// Nobody's in particular.
+    Plain,
+    /// GoAhead's.
+    GoAhead,
 }
 
 impl Options {
@@ -30,6 +41,7 @@ impl Options {
             start_delay: Duration::ZERO,
             exit_on_start: None,
             ignore_term: false,
+            manners: Manners::Plain,
             ledger: None,
             banner: None,
         };
@@ -46,6 +58,7 @@ impl Options {
                     options.start_delay = Duration::from_millis(number(&name, &value)?)
                 }
                 "--exit-on-start" => options.exit_on_start = Some(number(&name, &value)?),
+                "--manners" if value == "goahead" => options.manners = Manners::GoAhead,
                 "--ledger" => options.ledger = Some(PathBuf::from(value)),
                 "--banner" => options.banner = Some(value),
                 _ => return Err(format!("unknown option {name}")),

@@ -56,6 +56,11 @@ impl Request {
         connection.read_exact(&mut self.body[have..])
     }
 
+    /// The value of a field, by its name in any case.
+    pub fn field(&self, wanted: &str) -> Option<String> {
+        field(&String::from_utf8_lossy(&self.head), wanted).map(str::to_owned)
+    }
+
     /// The target without its query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
@@ -68,9 +73,14 @@ impl Request {
 }
 
 fn content_length(head: &str) -> usize {
+    field(head, "content-length")
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
+}
+
+fn field<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
     head.lines()
         .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .unwrap_or(0)
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| value.trim())
 }

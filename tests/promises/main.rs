@@ -19,6 +19,7 @@ mod house;
 mod kept;
 mod limits;
 mod lives;
+mod manners;
 mod protocols;
 mod real_origins;
 mod routes;

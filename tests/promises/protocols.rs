@@ -92,6 +92,10 @@ fn clients_of_http_1_0_are_served_in_their_version() {
     assert!(named.to_lowercase().contains("\r\nhost: a.example\r\n"));
     assert!(named.to_lowercase().contains("\r\nvia: 1.0 leeward\r\n"));
 
+    let mut old = Connection::connect_as("http/1.0", leeward.edge(), DUE).expect("a connection");
+    old.send(b"GET /bytes/5 HTTP/1.0\r\n\r\n").expect("sent");
+    assert!(old.read_response().expect("an answer").body == pattern(5));
+
     // No chunks: the end of the connection, in order, is the end of an answer without a length.
     for path in ["/chunked/300000", "/close/300000", "/bytes/300000"] {
         let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");

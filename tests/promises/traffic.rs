@@ -3,7 +3,7 @@
 use crate::house::{DUE, behind};
 use crate::support::h1::{self, Connection};
 use crate::support::h2::{self, Ask};
-use crate::support::response::{Response, pattern};
+use crate::support::response::pattern;
 
 #[test]
 fn http1_http2_and_tls12_clients_are_served_alike() {
@@ -47,17 +47,6 @@ fn every_framing_of_an_answer_arrives_whole() {
     }
     let drip = h1::get(leeward.edge(), "/drip/5/100", DUE).expect("a slow answer");
     assert!(drip.body == pattern(100));
-}
-
-#[test]
-fn a_redirect_to_the_origin_leads_clients_back_to_https() {
-    let leeward = behind(&[], "");
-    let sent_to = |answer: Response| answer.header("location").map(str::to_owned);
-    let host = [("Host", "a.example:8443")];
-    let one = h1::request(leeward.edge(), "GET", "/redirect", &host, &[], DUE).expect("h1");
-    assert_eq!(sent_to(one).as_deref(), Some("https://a.example:8443/x"));
-    let two = h2::get(leeward.edge(), "/redirect", DUE).expect("h2");
-    assert_eq!(sent_to(two).as_deref(), Some("https://localhost/x"));
 }
 
 #[test]
@@ -361,70 +350,6 @@ fn the_redirect_listener_sends_clients_to_https_and_serves_nothing() {
     assert_eq!(response.status, 308);
     let wanted = format!("https://example.org:{}/a?b=c", leeward.edge().port());
     assert_eq!(response.header("location"), Some(wanted.as_str()));
-}
-
-#[test]
-fn a_profile_speaks_to_an_origin_in_the_manner_it_needs() {
-    let leeward = behind(&[], "");
-    let plain = h1::get(leeward.edge(), "/headers", DUE)
-        .expect("an answer")
-        .text();
-    assert!(
-        plain.starts_with("GET /headers HTTP/1.1\r\nhost: "),
-        "{plain}"
-    );
-
-    let boa = crate::house::with_origin("profile = \"boa\"\n");
-    let told = h1::get(boa.edge(), "/headers", DUE)
-        .expect("an answer")
-        .text();
-    assert!(
-        told.starts_with("GET /headers HTTP/1.0\r\nHost: "),
-        "{told}"
-    );
-    let cookies = h1::get(boa.edge(), "/cookies", DUE).expect("an answer");
-    let cookies = cookies.all("set-cookie");
-    assert!(
-        cookies.iter().all(|it| it.ends_with("; Secure")),
-        "{cookies:?}"
-    );
-
-    let kept = crate::house::with_origin("profile = \"boa\"\nhttp_version = \"1.1\"\n");
-    let told = h1::get(kept.edge(), "/headers", DUE)
-        .expect("an answer")
-        .text();
-    assert!(
-        told.starts_with("GET /headers HTTP/1.1\r\nHost: "),
-        "{told}"
-    );
-}
-
-/// GoAhead 2.x lets whoever comes from 127.0.0.1 around its access control.
-#[test]
-fn the_profile_of_goahead_comes_from_another_loopback_address() {
-    use std::io::{Read, Write};
-
-    let origin = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = origin.local_addr().expect("its address").port();
-    std::thread::spawn(move || {
-        while let Ok((mut client, from)) = origin.accept() {
-            let _ = client.read(&mut [0; 4096]);
-            let from = from.ip().to_string();
-            let length = from.len();
-            let _ = write!(
-                client,
-                "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n{from}"
-            );
-        }
-    });
-    let config = format!(
-        "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
-         [incidents]\ndirectory = \"@DIR@\"\n\
-         [origin]\naddress = \"127.0.0.1:{port}\"\nprofile = \"goahead\"\nconcurrency = 1\n"
-    );
-    let leeward = crate::support::Leeward::start(&config);
-    let response = h1::get(leeward.edge(), "/", DUE).expect("an answer");
-    assert_eq!(response.text(), "127.0.0.2");
 }
 
 #[test]

@@ -65,6 +65,16 @@ impl Connection {
         Connection::connect_tls(address, patience, &[&TLS12])
     }
 
+    /// Connects as a client that speaks this application alone, such as `http/1.0`.
+    pub fn connect_as(
+        application: &str,
+        address: impl ToSocketAddrs,
+        patience: Duration,
+    ) -> io::Result<Connection> {
+        let socket = dial(address, patience)?;
+        Connection::over_tls(socket, patience, &[&TLS13, &TLS12], application)
+    }
+
     /// Connects with little room: the kernel takes so many bytes for a client that does not read, and not megabytes.
     pub fn connect_narrow(
         address: SocketAddr,
@@ -82,7 +92,7 @@ impl Connection {
 
     /// Speaks TLS over a socket that is there already.
     pub fn over(socket: TcpStream, patience: Duration) -> io::Result<Connection> {
-        Connection::over_tls(socket, patience, &[&TLS13, &TLS12])
+        Connection::over_tls(socket, patience, &[&TLS13, &TLS12], "http/1.1")
     }
 
     /// Connects without TLS.
@@ -104,15 +114,16 @@ impl Connection {
         patience: Duration,
         versions: &[&'static SupportedProtocolVersion],
     ) -> io::Result<Connection> {
-        Connection::over_tls(dial(address, patience)?, patience, versions)
+        Connection::over_tls(dial(address, patience)?, patience, versions, "http/1.1")
     }
 
     fn over_tls(
         socket: TcpStream,
         patience: Duration,
         versions: &[&'static SupportedProtocolVersion],
+        application: &str,
     ) -> io::Result<Connection> {
-        let config = tls::config(versions, &["http/1.1"]);
+        let config = tls::config(versions, &[application]);
         let session = ClientConnection::new(config, tls::localhost()).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, socket.try_clone()?);
         while stream.conn.is_handshaking() {

@@ -106,8 +106,11 @@ fn framing(parts: &response::Parts, asked: &Method) -> Result<Framing, Malformed
         return Ok(Framing::done());
     }
     if let Some(coding) = parts.headers.get(TRANSFER_ENCODING) {
-        if parts.version == Version::HTTP_10 {
-            return Err(Malformed("it speaks HTTP/1.0 and sends a transfer coding"));
+        // GoAhead 5 and 6 answer in chunks even so (measured). Two ways to tell the end would leave it open which holds.
+        if parts.version == Version::HTTP_10 && length.is_some() {
+            return Err(Malformed(
+                "it speaks HTTP/1.0 and sends both a transfer coding and a length",
+            ));
         }
         // Whether that is the only coding is judged with the rest of the head.
         return Ok(match coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -148,7 +151,13 @@ fn persists(parts: &response::Parts, framing: &Framing) -> bool {
         Version::HTTP_11 => !names("close"),
         _ => names("keep-alive"),
     };
-    is_open && !says_both && !matches!(framing, Framing::UntilClose)
+    let is_told = match framing {
+        Framing::UntilClose => false,
+        // There are no chunks in HTTP/1.0: such an answer is taken, and nothing is built on it.
+        Framing::Chunked(_) => parts.version == Version::HTTP_11,
+        Framing::Length(_) | Framing::Done => true,
+    };
+    is_open && !says_both && is_told
 }
 
 #[cfg(test)]
@@ -203,6 +212,10 @@ mod tests {
                 Framing::chunked(),
             ),
             (
+                "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+                Framing::chunked(),
+            ),
+            (
                 "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\n",
                 Framing::length(5),
             ),
@@ -221,7 +234,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: +5\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\n",
-            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
             "HTTP/1.1 099 Low\r\n\r\n",
             "HTTP/2.0 200 OK\r\n\r\n",
@@ -253,6 +266,10 @@ mod tests {
             ),
             (
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n",
                 false,
             ),
         ] {
