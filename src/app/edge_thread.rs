@@ -17,6 +17,7 @@ use crate::edge::{Handler, listener};
 use crate::exchange::{AnswerBody, Exchanges, Shared};
 use crate::ground::addr::ClientAddr;
 use crate::ground::drain::Drain;
+use crate::ground::fate::Fate;
 use crate::ground::heartbeat::{Heart, Hearts};
 use crate::ground::ledger::Ledger;
 
@@ -131,7 +132,8 @@ impl Handler for Front {
         self: Arc<Self>,
         request: Request<Incoming>,
         client: ClientAddr,
+        fate: Fate,
     ) -> Response<AnswerBody> {
-        self.0.serve(request, client).await
+        self.0.serve(request, client, fate).await
     }
 }

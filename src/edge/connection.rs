@@ -92,8 +92,13 @@ pub async fn serve<H: Handler>(
         }
         let stream = (speaks == Speaks::Http2).then(|| streams.begin());
         let handler = edge.handler.clone();
+        let fate = match &stream {
+            Some(stream) => stream.fate(),
+            None => flow.fate(),
+        };
+        let fate = fate.clone();
         async move {
-            let answer = handler.handle(request, client).await;
+            let answer = handler.handle(request, client, fate).await;
             Ok::<_, Infallible>(tracked(answer, in_flight, stream))
         }
     });

@@ -181,8 +181,10 @@ impl<'a, H> Driver<'a, H> {
                 tally.count(Count::AnsweredByEdge);
                 Next::SayLate
             }
-            _ => {
+            phase => {
                 tell(overdue, "connection", self.client, tally);
+                self.flow.fate().missed(phase);
+                self.streams.all_missed(phase);
                 Next::End(End::Reset)
             }
         }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::judge::Glance;
 use crate::ground::deadline;
+use crate::ground::fate::Fate;
 
 /// Which version of HTTP a connection speaks; idle time means something else in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub struct Flow {
     /// Whether a byte of the head that is owed has come, as hyper sees it.
     is_heard: AtomicBool,
     end: AtomicU8,
+    fate: Fate,
     /// Once the connection is a tunnel: who is to be woken when it must end, and when it has.
     is_tunnel: AtomicBool,
     reader: Mutex<Option<Waker>>,
@@ -87,6 +89,7 @@ impl Flow {
             ours: AtomicUsize::new(0),
             is_heard: AtomicBool::new(false),
             end: AtomicU8::new(End::Order as u8),
+            fate: Fate::default(),
             is_tunnel: AtomicBool::new(false),
             reader: Mutex::default(),
             closed: Notify::new(),
@@ -161,6 +164,11 @@ impl Flow {
     /// The connection is to end by a reset.
     pub fn reset(&self) {
         self.ends(End::Reset);
+    }
+
+    /// What becomes of its client, for the records of its requests.
+    pub fn fate(&self) -> &Fate {
+        &self.fate
     }
 
     /// The connection is to end like this.

@@ -31,6 +31,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::ground::addr::ClientAddr;
+use crate::ground::fate::Fate;
 
 /// Serves requests; each edge thread is given one.
 pub trait Handler: Send + Sync + 'static {
@@ -40,10 +41,11 @@ pub trait Handler: Send + Sync + 'static {
         + Send
         + 'static;
 
-    /// Serves one request, always with a response.
+    /// Serves one request, always with a response. `fate` tells later whether its client was cut off.
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
         client: ClientAddr,
+        fate: Fate,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 }

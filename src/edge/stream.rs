@@ -17,6 +17,7 @@ use super::judge::Overdue;
 use crate::config::settings::EdgeDeadlines;
 use crate::ground::deadline;
 use crate::ground::failure::Phase;
+use crate::ground::fate::Fate;
 
 /// One stream, from its head to the last byte that h2 has let go of.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct Stream {
     outstanding: AtomicUsize,
     end: Mutex<Option<Waker>>,
     kill: Notify,
+    fate: Fate,
 }
 
 /// The streams of one connection.
@@ -82,6 +84,7 @@ impl Streams {
         for stream in &known.all {
             stream.excuse(blocked);
             if let Some(overdue) = stream.overdue(limits, now) {
+                stream.fate.missed(overdue.phase);
                 missed.push(overdue);
                 stream.kill.notify_one();
             } else if longest.is_some_and(|longest| stream.waits_for_us(now) >= longest) {
@@ -90,6 +93,13 @@ impl Streams {
             }
         }
         missed
+    }
+
+    /// The whole connection is cut off at this phase.
+    pub fn all_missed(&self, phase: Phase) {
+        for stream in &self.known().all {
+            stream.fate.missed(phase);
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -111,6 +121,7 @@ impl Stream {
             outstanding: AtomicUsize::new(0),
             end: Mutex::new(None),
             kill: Notify::new(),
+            fate: Fate::default(),
         }
     }
 
@@ -118,6 +129,11 @@ impl Stream {
     pub(super) fn hands_over(&self, bytes: usize) {
         self.outstanding.fetch_add(bytes, Ordering::Relaxed);
         self.turn_to_client();
+    }
+
+    /// What becomes of its client, for the record of its request.
+    pub fn fate(&self) -> &Fate {
+        &self.fate
     }
 
     /// Ready when h2 has let go of everything.

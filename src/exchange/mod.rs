@@ -50,6 +50,7 @@ use crate::config::Settings;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
+use crate::ground::fate::Fate;
 use crate::ground::ledger::{Ledger, Tally};
 use crate::ground::reserve::{NoRoom, Reserve};
 use crate::origin::{Gate, Origin, Page};
@@ -133,8 +134,14 @@ impl Exchanges {
         &self.0.tally
     }
 
-    /// Serves one request: always with a response, ours where the origin has none to give.
-    pub async fn serve<B>(&self, request: Request<B>, client: ClientAddr) -> Response<AnswerBody>
+    /// Serves one request: always with a response, ours where the origin has none to give. `fate` tells, once that
+    /// is dropped, whether the client was cut off.
+    pub async fn serve<B>(
+        &self,
+        request: Request<B>,
+        client: ClientAddr,
+        fate: Fate,
+    ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
@@ -143,7 +150,7 @@ impl Exchanges {
         let told = told(&parts.method, parts.uri.path());
         let Thread { shared, tally, .. } = &*self.0;
         let settings = &*shared.settings;
-        let mut outcome = Outcome::begin(tally.clone(), settings.log.access, client, told);
+        let mut outcome = Outcome::begin(tally.clone(), settings.log.access, (client, fate), told);
         if let Err(NoRoom { limit }) = shared.reserve.exchange(tally) {
             let key = "edge.limits.memory";
             let failure = Failure::edge(Phase::Head, Cause::NoRoom { limit, key });

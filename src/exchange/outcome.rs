@@ -9,6 +9,7 @@ use super::rescue;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party};
+use crate::ground::fate::Fate;
 use crate::ground::ledger::{Class, Count, Span, Tally};
 
 /// The record of one exchange. It is told when this is dropped, whoever holds it then.
@@ -17,6 +18,7 @@ pub struct Outcome {
     tally: Arc<Tally>,
     is_logged: bool,
     client: ClientAddr,
+    fate: Fate,
     request: Arc<str>,
     begun: Instant,
     spans: Spans,
@@ -50,7 +52,7 @@ pub struct Visits {
 /// The last word on an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The client left, or its connection broke, before it had all of the answer.
+    /// The client left, its connection broke, or it was cut off, before it had all of the answer.
     ClientLeft,
     /// The client was given the whole answer.
     Done,
@@ -63,14 +65,16 @@ impl Outcome {
     pub fn begin(
         tally: Arc<Tally>,
         is_logged: bool,
-        client: ClientAddr,
+        client: (ClientAddr, Fate),
         request: Arc<str>,
     ) -> Self {
         tally.count(Count::ExchangesBegun);
+        let (client, fate) = client;
         Self {
             tally,
             is_logged,
             client,
+            fate,
             request,
             begun: deadline::now(),
             spans: Spans::default(),
@@ -147,6 +151,15 @@ impl Outcome {
         self.failure = Some(failure);
     }
 
+    fn why(&self) -> Option<String> {
+        let cut_off = || {
+            let phase = self.fate.phase().filter(|_| self.end == End::ClientLeft)?;
+            Some(format!("client, {}: not done in time", phase.word()))
+        };
+        let failure = self.failure.as_ref();
+        failure.map(Failure::to_string).or_else(cut_off)
+    }
+
     fn word(&self) -> &'static str {
         match (self.end, &self.failure) {
             (End::Done, None) => "done",
@@ -156,6 +169,7 @@ impl Outcome {
                 Party::Origin => "origin-failed",
             },
             (End::CutOff, _) => "cut-off",
+            (End::ClientLeft, _) if self.fate.phase().is_some() => "client-timed-out",
             (End::ClientLeft, _) => "client-left",
         }
     }
@@ -184,7 +198,7 @@ impl Drop for Outcome {
             total_ms = ms(Some(total)),
             held = self.visits.was_held.then_some(true),
             replayed = self.visits.was_replayed.then_some(true),
-            why = self.failure.as_ref().map(tracing::field::display),
+            why = self.why(),
         );
     }
 }

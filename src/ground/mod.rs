@@ -4,6 +4,7 @@ pub mod addr;
 pub mod deadline;
 pub mod drain;
 pub mod failure;
+pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
 pub mod reserve;

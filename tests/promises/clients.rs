@@ -178,6 +178,12 @@ fn a_reader_that_never_reads_holds_nobody_and_is_reset() {
     leeward.wait_log("client stopped reading", DUE);
     let end = ended(&mut lazy);
     assert_eq!(end, ErrorKind::ConnectionReset);
+    let told = leeward.wait_log("GET /bytes/20000000", DUE);
+    assert!(told.contains("end=\"client-timed-out\""), "{told}");
+    assert!(
+        told.contains("why=\"client, respond: not done in time\""),
+        "{told}"
+    );
     somebody_else_is_served(&leeward);
 }
 
