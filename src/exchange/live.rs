@@ -68,7 +68,12 @@ pub async fn pass(
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| error.at(Phase::Answer))?;
         pulse.life(frame.data_ref().map_or(0, |data| data.len() as u64));
-        window.push(for_client(frame)).await?;
+        tokio::select! {
+            biased;
+            pushed = window.push(for_client(frame)) => pushed?,
+            // A client may read only when it has said all.
+            error = leg.send_on() => return Err(error.at(Phase::Answer)),
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod drains;
 mod endings;
 mod house;
 mod kept;
+mod legs;
 mod limits;
 mod lives;
 mod protocols;

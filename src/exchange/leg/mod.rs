@@ -100,6 +100,15 @@ impl Leg {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
 
+    /// Sends what is left of the request, for whoever cannot take more of the answer now. Returns only if that fails.
+    pub async fn send_on(&mut self) -> LegError {
+        poll_fn(|cx| match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(error),
+            _ => Poll::Pending,
+        })
+        .await
+    }
+
     /// Whether another request may be sent over it: the answer has come whole, and nothing beside it.
     pub fn is_reusable(&self) -> bool {
         let is_answered = self.framing == Framing::Done && self.buffer.is_empty();
@@ -138,7 +147,7 @@ impl Leg {
         cx: &mut Context<'_>,
     ) -> Poll<Result<response::Parts, LegError>> {
         loop {
-            if let Poll::Ready(Err(error)) = self.out.poll_write(&mut self.stream, cx) {
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
             if !self.buffer.is_empty()
@@ -161,9 +170,7 @@ impl Leg {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LegError>>> {
         loop {
-            if !self.out.is_done()
-                && let Poll::Ready(Err(error)) = self.out.poll_write(&mut self.stream, cx)
-            {
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Some(Err(error)));
             }
             match self.framing.next(&mut self.buffer) {
@@ -184,6 +191,13 @@ impl Leg {
             if let Err(error) = ready!(self.poll_read(cx)) {
                 return Poll::Ready(Some(Err(LegError::Broken(error))));
             }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LegError>> {
+        match self.out.is_done() {
+            true => Poll::Ready(Ok(())),
+            false => self.out.poll_write(&mut self.stream, cx),
         }
     }
 
