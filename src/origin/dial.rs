@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
@@ -95,6 +97,17 @@ impl OriginStream {
             Socket::Tcp(stream) => stream.local_addr().ok(),
             Socket::Unix(_) => None,
         }
+    }
+
+    /// Whether the origin has said nothing that was not read yet, and takes what it is told. Asks the kernel itself: the
+    /// runtime may not have heard of what came just now.
+    pub fn is_quiet(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let heard = match &self.socket {
+            Socket::Tcp(stream) => recv(stream, &mut [0], flags),
+            Socket::Unix(stream) => recv(stream, &mut [0], flags),
+        };
+        !self.is_deaf && heard.is_err_and(|error| error == Errno::AGAIN)
     }
 
     /// Goes on as if the origin had taken all of `bytes`, should it be gone.
