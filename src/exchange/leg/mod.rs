@@ -1,6 +1,6 @@
 //! The leg to the origin: HTTP/1 as a client speaks it, one exchange after the other over one connection.
 //!
-//! [`write`] and [`out`] make the request, [`parse`] and [`framing`] read the answer; nothing runs beside it, so that a
+//! [`mod@write`] and [`out`] make the request, [`parse`] and [`framing`] read the answer; nothing runs beside it, so that a
 //! small exchange is one write and one read. What the origin may do wrong ends here with a word.
 
 mod framing;
