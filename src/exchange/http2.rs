@@ -92,6 +92,12 @@ impl Frames for Http2 {
         let told = |error: hyper::Error| broken(Phase::Answer, &error);
         Poll::Ready(frame.map(|frame| frame.map_err(told)))
     }
+
+    /// The connection goes on beside; what ails it shows in the next frame.
+    fn poll_send_on(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        drive(&mut self.connection, &mut self.is_open, cx);
+        Poll::Pending
+    }
 }
 
 impl Body for Outgoing {

@@ -47,6 +47,9 @@ pub fn manner(head: &AnswerHead) -> Manner {
 pub trait Frames {
     /// The next frame, `None` at the end, or the failure of whoever broke it off.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>>;
+
+    /// Sends what is left of the request, for whoever cannot take more of the answer now. Ready only if that fails.
+    fn poll_send_on(&mut self, cx: &mut Context<'_>) -> Poll<Failure>;
 }
 
 impl Frames for Leg {
@@ -54,6 +57,13 @@ impl Frames for Leg {
         let at = |error: LegError| error.at(Phase::Answer);
         self.poll_piece(cx)
             .map(|piece| piece.map(|it| it.map_err(at)))
+    }
+
+    fn poll_send_on(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(error.at(Phase::Answer)),
+            _ => Poll::Pending,
+        }
     }
 }
 
@@ -85,7 +95,12 @@ pub async fn pass(
         let Some(frame) = frame else { break };
         let frame = frame?;
         pulse.life(frame.data_ref().map_or(0, |data| data.len() as u64));
-        window.push(for_client(frame)).await?;
+        tokio::select! {
+            biased;
+            pushed = window.push(for_client(frame)) => pushed?,
+            // A client may read only when it has said all.
+            failure = poll_fn(|cx| source.poll_send_on(cx)) => return Err(failure),
+        }
     }
     Ok(())
 }

@@ -54,9 +54,11 @@ impl Pool {
 
     /// The connection that was used last, if one of this generation is kept and still open.
     pub fn take(&self, generation: &Generation) -> Option<Box<Leg>> {
+        let keep = self.0.keep?;
         loop {
-            let mut last = self.resting().idle.pop()?;
-            if last.generation == generation.number && last.leg.is_fresh() {
+            let last = self.resting().idle.pop()?;
+            let is_ours = last.generation == generation.number;
+            if is_ours && !last.is_past(keep, deadline::now()) && last.leg.is_fresh() {
                 return Some(last.leg);
             }
         }
@@ -93,13 +95,17 @@ async fn sweep(pool: std::sync::Weak<Inner>, keep: Duration) {
         let Some(pool) = pool.upgrade() else { return };
         let now = deadline::now();
         let mut resting = locked(&pool.resting);
-        resting
-            .idle
-            .retain(|it| now.saturating_duration_since(it.since) < keep);
+        resting.idle.retain(|it| !it.is_past(keep, now));
         if resting.idle.is_empty() {
             resting.is_swept = false;
             return;
         }
+    }
+}
+
+impl Idle {
+    fn is_past(&self, keep: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= keep
     }
 }
 
@@ -111,5 +117,36 @@ impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let resting = self.resting().idle.len();
         f.debug_struct("Pool").field("resting", &resting).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::origin::dial;
+
+    #[tokio::test]
+    async fn what_rested_for_too_long_is_not_used_though_nobody_swept_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (generation, _ender) = Generation::begin(1, address.parse().unwrap(), 8);
+        let mut settings = Settings::default();
+        settings.origin.keep_alive = Some(Duration::from_secs(2));
+        let pool = Pool::new(&settings.origin, 1);
+        let leg = || async {
+            let stream = dial::open(&generation.address, None).await.unwrap();
+            Box::new(Leg::new(stream))
+        };
+        let (first, second) = (leg().await, leg().await);
+        tokio::time::pause();
+        pool.put(first, &generation);
+        tokio::time::advance(Duration::from_millis(1900)).await;
+        pool.put(second, &generation);
+        tokio::time::advance(Duration::from_millis(1900)).await;
+        let taken = pool.take(&generation).expect("still good");
+        pool.put(taken, &generation);
+        tokio::time::advance(Duration::from_millis(2100)).await;
+        assert!(pool.take(&generation).is_none());
     }
 }

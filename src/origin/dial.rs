@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
@@ -16,12 +18,15 @@ use crate::ground::addr::OriginAddr;
 /// origin that still writes is released at once.
 ///
 /// An origin may answer before it has read all, and close; what we write then only meets its reset, while the
-/// answer lies in our kernel. So a write that finds nobody there counts as done: the read tells how it ended.
+/// answer lies in our kernel. So a write that finds nobody there counts as done: the read tells how it ended. The kernel
+/// tells of a reset only once, and it may be the write that hears of it; so the read is told again.
 #[derive(Debug)]
 pub struct OriginStream {
     socket: Socket,
     /// The origin takes nothing any more.
     is_deaf: bool,
+    /// A write has heard of a reset.
+    is_reset: bool,
 }
 
 #[derive(Debug)]
@@ -44,6 +49,7 @@ pub async fn open(address: &OriginAddr, source: Option<IpAddr>) -> io::Result<Or
     Ok(OriginStream {
         socket,
         is_deaf: false,
+        is_reset: false,
     })
 }
 
@@ -97,11 +103,23 @@ impl OriginStream {
         }
     }
 
+    /// Whether the origin has said nothing that was not read yet, and takes what it is told. Asks the kernel itself: the
+    /// runtime may not have heard of what came just now.
+    pub fn is_quiet(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let heard = match &self.socket {
+            Socket::Tcp(stream) => recv(stream, &mut [0], flags),
+            Socket::Unix(stream) => recv(stream, &mut [0], flags),
+        };
+        !self.is_deaf && heard.is_err_and(|error| error == Errno::AGAIN)
+    }
+
     /// Goes on as if the origin had taken all of `bytes`, should it be gone.
     fn bear(&mut self, written: Poll<io::Result<usize>>, bytes: usize) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Err(error)) if is_hang_up(&error) => {
                 self.is_deaf = true;
+                self.is_reset |= error.kind() == io::ErrorKind::ConnectionReset;
                 Poll::Ready(Ok(bytes))
             }
             other => other,
@@ -122,9 +140,16 @@ impl AsyncRead for OriginStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let this = self.get_mut();
+        let before = buf.remaining();
+        let read = match &mut this.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        let is_at_end = matches!(read, Poll::Ready(Ok(()))) && buf.remaining() == before;
+        match is_at_end && before > 0 && this.is_reset {
+            true => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            false => read,
         }
     }
 }
@@ -185,6 +210,26 @@ impl AsyncWrite for OriginStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Where nothing but the end of the connection tells the end of an answer, it would seem whole.
+    #[tokio::test]
+    async fn a_reset_that_a_write_heard_of_is_told_to_who_reads() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut stream = open(&OriginAddr::Tcp(address), None).await.unwrap();
+        let (mut origin, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut origin, b"half").unwrap();
+        stream.write_all(b"unread").await.unwrap();
+        // A close over what was not read is a reset.
+        drop(origin);
+        stream.write_all(b"to nobody").await.unwrap();
+        let mut said = [0; 4];
+        stream.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"half");
+        let end = stream.read(&mut said).await.unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+    }
 
     /// The kernel gives callers mostly the even ports of this range, so that some thousands of calls find one.
     #[tokio::test]

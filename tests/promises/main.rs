@@ -17,6 +17,7 @@ mod endings;
 mod grpc;
 mod house;
 mod kept;
+mod legs;
 mod limits;
 mod lives;
 mod manners;

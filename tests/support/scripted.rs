@@ -25,6 +25,13 @@ impl Scripted {
     /// Listens on a loopback port and has `answer` write what is to be said to each request, which it is given head and
     /// body. The connection is closed behind it.
     pub fn tcp(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Scripted {
+        Scripted::keeping(once(answer))
+    }
+
+    /// The same, for as many requests on each connection as `answer` says it keeps it for.
+    pub fn keeping(
+        answer: impl Fn(&str, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let accept = move || listener.accept().map(|(peer, _)| peer);
@@ -42,7 +49,8 @@ impl Scripted {
             let (peer, _) = listener.accept()?;
             Ok(TcpStream::from(OwnedFd::from(peer)))
         };
-        Scripted::begin(format!("unix:{}", path.display()), accept, answer)
+        let address = format!("unix:{}", path.display());
+        Scripted::begin(address, accept, once(answer))
     }
 
     /// Says the same to everybody.
@@ -69,7 +77,7 @@ impl Scripted {
     fn begin(
         address: String,
         accept: impl Fn() -> io::Result<TcpStream> + Send + 'static,
-        answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static,
+        answer: impl Fn(&str, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Scripted {
         let heard = Heard::default();
         let (answer, noted) = (Arc::new(answer), heard.clone());
@@ -78,15 +86,26 @@ impl Scripted {
                 let (answer, noted) = (answer.clone(), noted.clone());
                 thread::spawn(move || {
                     let _ = peer.set_write_timeout(Some(PATIENCE));
-                    let Ok(request) = read(&mut peer) else { return };
-                    let mut heard = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                    heard.push(request.clone());
-                    drop(heard);
-                    answer(&request, &mut peer);
+                    while let Ok(request) = read(&mut peer) {
+                        let mut heard = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                        heard.push(request.clone());
+                        drop(heard);
+                        if !answer(&request, &mut peer) {
+                            return;
+                        }
+                    }
                 });
             }
         });
         Scripted { address, heard }
+    }
+}
+
+/// For whoever closes the connection behind each answer.
+fn once(answer: impl Fn(&str, &mut TcpStream)) -> impl Fn(&str, &mut TcpStream) -> bool {
+    move |request, peer| {
+        answer(request, peer);
+        false
     }
 }
 

@@ -144,8 +144,13 @@ fn length(buffer: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     };
     const WRONG: Malformed = Malformed("the length of a chunk is not a number");
     let line = buffer[..end].strip_suffix(b"\r").ok_or(WRONG)?;
+    if line.contains(&b'\r') {
+        return Err(WRONG);
+    }
     let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-    let digits = digits.trim_ascii_end();
+    let blanks = digits.iter().rev();
+    let blanks = blanks.take_while(|byte| matches!(byte, b' ' | b'\t'));
+    let digits = &digits[..digits.len() - blanks.count()];
     let is_plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(digits).map_err(|_| WRONG)?;
     let length = u64::from_str_radix(text, 16).map_err(|_| WRONG)?;
@@ -169,6 +174,11 @@ fn trailers(buffer: &mut BytesMut) -> Result<Found, Malformed> {
         Ok(httparse::Status::Partial) => return Ok(Found::More),
         Err(_) => return Err(WRONG),
     };
+    // As everywhere in a chunked body, a line feed alone ends no line.
+    let mut lines = buffer[..length].split_inclusive(|byte| *byte == b'\n');
+    if !lines.all(|line| line.ends_with(b"\r\n")) {
+        return Err(WRONG);
+    }
     let mut headers = HeaderMap::with_capacity(fields.len());
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| WRONG)?;
@@ -268,9 +278,13 @@ mod tests {
             "1\na\n",
             " 1\r\na\r\n",
             "1 2\r\n",
+            "1\r\r\na\r\n",
+            "1\x0c\r\na\r\n",
             ";\r\n",
             "fffffffffffffffff\r\n",
             "1\r\nab\r\n",
+            "1;a\rb\r\na\r\n",
+            "0\r\na: b\n\r\n",
             "0\r\n: b\r\n\r\n",
             "0\r\na b\r\n\r\n",
         ] {

@@ -12,12 +12,11 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use http_body::Frame;
-use tokio::io::{AsyncRead, ReadBuf};
 
 use self::framing::{Found, Framing};
 use self::out::Out;
@@ -34,6 +33,8 @@ pub struct Leg {
     read: usize,
     is_ended: bool,
     out: Out,
+    /// Bytes of interim answers.
+    interim: usize,
     framing: Framing,
     persists: bool,
 }
@@ -68,6 +69,7 @@ impl Leg {
             read: READ,
             is_ended: false,
             out: Out::default(),
+            interim: 0,
             framing: Framing::Done,
             persists: true,
         }
@@ -79,7 +81,7 @@ impl Leg {
     }
 
     /// Begins to send `message`, and returns the head of the final answer to it; what is left to be sent is sent while
-    /// the answer is read. Interim answers (1xx) are passed over. The caller bounds it by a deadline.
+    /// the answer is read. Interim answers (1xx) are passed over, up to 64 KiB of them. The caller bounds it by a deadline.
     ///
     /// # Errors
     /// [`LegError`].
@@ -89,6 +91,7 @@ impl Leg {
         asked: &Method,
     ) -> Result<response::Parts, LegError> {
         self.out = Out::new(message);
+        self.interim = 0;
         poll_fn(|cx| self.poll_head(asked, cx)).await
     }
 
@@ -118,13 +121,8 @@ impl Leg {
     }
 
     /// Whether it is still as it rested: neither closed by the origin, nor spoken into.
-    pub fn is_fresh(&mut self) -> bool {
-        let mut one = [0];
-        let mut one = ReadBuf::new(&mut one);
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream)
-            .poll_read(&mut cx, &mut one)
-            .is_pending()
+    pub fn is_fresh(&self) -> bool {
+        self.stream.is_quiet()
     }
 
     /// The connection itself, and what came behind the head: what the origin says to a tunnel.
@@ -138,14 +136,26 @@ impl Leg {
         cx: &mut Context<'_>,
     ) -> Poll<Result<response::Parts, LegError>> {
         loop {
-            if let Poll::Ready(Err(error)) = self.out.poll_write(&mut self.stream, cx) {
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
-            if !self.buffer.is_empty()
+            let before = self.buffer.len();
+            if before > 0
                 && let Some(head) = parse::head(&mut self.buffer, asked).map_err(malformed)?
             {
                 let status = head.parts.status;
-                if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                if status == StatusCode::SWITCHING_PROTOCOLS {
+                    if !self.out.is_done() {
+                        // The rest of the request would be taken for what is said in the tunnel.
+                        let what = "it switched protocols before it had the whole request";
+                        return Poll::Ready(Err(LegError::Malformed(what)));
+                    }
+                } else if status.is_informational() {
+                    self.interim += before - self.buffer.len();
+                    if self.interim > parse::LONGEST {
+                        let what = "its interim answers are larger than 64 KiB";
+                        return Poll::Ready(Err(LegError::Malformed(what)));
+                    }
                     continue;
                 }
                 self.framing = head.framing;
@@ -165,9 +175,7 @@ impl Leg {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, LegError>>> {
         loop {
-            if !self.out.is_done()
-                && let Poll::Ready(Err(error)) = self.out.poll_write(&mut self.stream, cx)
-            {
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Some(Err(error)));
             }
             match self.framing.next(&mut self.buffer) {
@@ -188,6 +196,14 @@ impl Leg {
             if let Err(error) = ready!(self.poll_read(cx)) {
                 return Poll::Ready(Some(Err(LegError::Broken(error))));
             }
+        }
+    }
+
+    /// Sends what is left of the request, as far as that goes.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LegError>> {
+        match self.out.is_done() {
+            true => Poll::Ready(Ok(())),
+            false => self.out.poll_write(&mut self.stream, cx),
         }
     }
 
@@ -224,3 +240,6 @@ impl LegError {
         Failure::origin(phase, cause)
     }
 }
+
+#[cfg(test)]
+mod tests;

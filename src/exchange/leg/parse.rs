@@ -147,6 +147,8 @@ fn persists(parts: &response::Parts, framing: &Framing) -> bool {
     };
     let says_both =
         parts.headers.contains_key(TRANSFER_ENCODING) && parts.headers.contains_key(CONTENT_LENGTH);
+    // Some servers send that body all the same, and later.
+    let may_send_more = *framing == Framing::Done && tells_a_body(&parts.headers);
     let is_open = match parts.version {
         Version::HTTP_11 => !names("close"),
         _ => names("keep-alive"),
@@ -157,7 +159,13 @@ fn persists(parts: &response::Parts, framing: &Framing) -> bool {
         Framing::Chunked(_) => parts.version == Version::HTTP_11,
         Framing::Length(_) | Framing::Done => true,
     };
-    is_open && !says_both && is_told
+    is_open && !says_both && !may_send_more && is_told
+}
+
+fn tells_a_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    let is_none = |value: &HeaderValue| value.as_bytes().iter().all(|digit| *digit == b'0');
+    headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|value| !is_none(value))
 }
 
 #[cfg(test)]
@@ -224,7 +232,8 @@ mod tests {
         }
         let mut of_head = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
         let head = head(&mut of_head, &Method::HEAD).unwrap().unwrap();
-        assert!(head.framing == Framing::done() && head.persists);
+        // What comes behind it may be the body, and taken for the next answer.
+        assert!(head.framing == Framing::done() && !head.persists);
     }
 
     #[test]
@@ -255,6 +264,16 @@ mod tests {
         for (text, wanted) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true),
             ("HTTP/1.1 200 OK\r\n\r\n", false),
+            ("HTTP/1.1 304 Not Modified\r\n\r\n", true),
+            (
+                "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+                false,
+            ),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", true),
             (
                 "HTTP/1.1 200 OK\r\nconnection: x, Close\r\ncontent-length: 0\r\n\r\n",
                 false,
