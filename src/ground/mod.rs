@@ -6,6 +6,7 @@ pub mod drain;
 pub mod failure;
 pub mod heartbeat;
 pub mod ledger;
+pub mod redact;
 pub mod reserve;
 pub mod sys;
 pub mod systemd;
