@@ -199,7 +199,8 @@ fn probe(mut section: Section<'_, '_, '_>) -> Probe {
     it
 }
 
-fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
+/// A list of texts, the program first.
+pub(super) fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
     match value.as_array() {
         Some(many) => many.iter().map(quoted).collect(),
         None => Err(Wrong::kind(
