@@ -14,6 +14,7 @@ mod disks;
 mod drains;
 mod endings;
 mod house;
+mod incidents;
 mod kept;
 mod limits;
 mod lives;
