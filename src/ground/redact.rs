@@ -44,7 +44,7 @@ pub fn line(text: &str) -> String {
     told
 }
 
-/// A command's words with the values of secret options masked: `--password=x`, `--token x`, and as in a [`line`].
+/// A command's words with the values of secret options masked: `--password=x`, `--token x`, and as in a [`line()`].
 pub fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Vec<String> {
     let mut is_value = false;
     let mut mask = |word: &str| {
