@@ -30,7 +30,7 @@ use crate::ground::heartbeat::Hearts;
 use crate::ground::ledger::Ledger;
 use crate::ground::reserve::Reserve;
 use crate::ground::systemd::Notifier;
-use crate::origin::{Journal, Origin, incident};
+use crate::origin::{Journal, Origin, Retention, journal};
 
 /// Why Leeward cannot run, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +54,8 @@ pub enum AppError {
     Unwatched,
 }
 
-/// On top of the origin's own grace: evidence, KILL, and the reaping.
-const BURIAL: Duration = Duration::from_secs(12);
+/// On top of the origin's own grace and of a hook: evidence, KILL, the reaping, and hooks that tell of it.
+const BURIAL: Duration = Duration::from_secs(14);
 
 /// Runs until a signal ends it. `file` is where the settings came from, for a reload.
 ///
@@ -140,7 +140,8 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
             },
             () = signals.again() => tracing::warn!("asked again to end: not waiting for connections"),
         }
-        let by = Deadline::within(settings.restart.grace_drain + BURIAL);
+        let hook = settings.hooks.before_kill.timeout;
+        let by = Deadline::within(settings.restart.grace_drain + hook + BURIAL);
         origin_switch.begin(by);
         if by.bound(watch.finished()).await.is_err() {
             tracing::error!("the watch thread did not end in time");
@@ -278,9 +279,13 @@ fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
 /// Without a journal, incidents are told in the log alone: that is no reason not to serve.
 fn open_journal(settings: &Settings) -> Option<Journal> {
     let directory = settings.incidents.directory.clone();
-    let directory = directory.unwrap_or_else(incident::default_directory);
+    let directory = directory.unwrap_or_else(journal::default_directory);
     let told = directory.display().to_string();
-    match Journal::open(directory, settings.incidents.keep.0) {
+    let retention = Retention {
+        count: settings.incidents.keep,
+        age: settings.incidents.max_age,
+    };
+    match Journal::open(directory, retention) {
         Ok(journal) => Some(journal),
         Err(error) => {
             tracing::error!(

@@ -59,7 +59,8 @@
 //!    order out. An origin that is not ours has `origin/observer` instead, which only tells.
 //! 4. The order is to end it: the gate shuts, and requests are held. [`origin::forensics::examine`] looks at every
 //!    thread, its system call and its socket; [`origin::forensics::sentence()`] says it in words; the
-//!    [`Incident`](origin::incident::Incident) is on the disk *before the first signal*.
+//!    [`Incident`](origin::incident::Incident) is in the [`journal`](origin::journal), on the disk, *before the first
+//!    signal*. A hook of the operator's may look at the process then (`origin/hook`).
 //! 5. The generation ends: visits in flight learn their [`Ending`](origin::Ending), and each goes through step 5
 //!    above. `origin/stop` goes down the ladder, TERM, grace, KILL, for the whole group, and reaps.
 //! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and

@@ -48,6 +48,8 @@ fn every_example_for_a_key_without_a_default_is_accepted() {
     assert!(matches!(settings.origin.process, Process::Command(_)));
     assert!(settings.origin.probe.host.is_some());
     assert!(settings.incidents.directory.is_some());
+    assert!(!settings.hooks.before_kill.words.is_empty());
+    assert!(!settings.hooks.on_incident.words.is_empty());
 }
 
 #[test]

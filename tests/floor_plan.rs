@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 21] = [
+const PURE: [&str; 22] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -45,6 +45,7 @@ const PURE: [&str; 21] = [
     "src/edge/peer.rs",
     "src/exchange/terms.rs",
     "src/exchange/websocket.rs",
+    "src/ground/redact.rs",
     "src/config/settings.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",

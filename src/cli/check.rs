@@ -25,6 +25,9 @@ pub fn check(file: &Path) -> u8 {
         // Perhaps it is judged elsewhere than it will run.
         eprintln!("{}: on this machine, {obstacle}", file.display());
     }
+    for obstacle in config::obstacles(&settings.hooks) {
+        eprintln!("{}: on this machine, {obstacle}", file.display());
+    }
     let listen: Vec<String> = settings
         .edge
         .listen

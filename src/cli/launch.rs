@@ -1,10 +1,14 @@
-//! The last step of starting an origin: a process of its own, single-threaded, that makes itself ready and
-//! becomes the origin's command. Safe calls only, which a threaded process can't make between fork and exec.
+//! The last step of starting an origin or a hook: a process of its own, single-threaded, that makes itself ready and
+//! becomes the command. Safe calls only, which a threaded process can't make between fork and exec.
 
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::Command;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
+
+use crate::ground::sys;
 
 /// What to become.
 #[derive(Debug, clap::Args)]
@@ -12,6 +16,9 @@ pub struct Launch {
     /// Who started us; if it is gone already, so are we.
     #[arg(long)]
     parent: u32,
+    /// Let it leave a core as large as our hard limit allows.
+    #[arg(long)]
+    core: bool,
     /// The program.
     program: String,
     /// Its arguments.
@@ -25,15 +32,31 @@ const CANNOT_EXECUTE: u8 = 127;
 impl Launch {
     /// Becomes the command; returns only if that fails.
     pub fn launch(self) -> u8 {
-        // Should Leeward be killed, its origin must not live on with the port in its hands.
+        // Should Leeward be killed, its children must not live on, the origin with the port in its hands.
         if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-            eprintln!("leeward: cannot bind the origin's life to ours: {error}");
+            eprintln!("leeward: cannot bind its life to ours: {error}");
         }
         if parent_id() != self.parent {
             return CANNOT_EXECUTE;
         }
+        if self.core
+            && let Err(error) = allow_core()
+        {
+            eprintln!("leeward: cannot raise the limit on cores: {error}");
+        }
+        // Ours are marked already; these were left to us by whoever started us, and are nobody's any more.
+        let _ = sys::leave_descriptors();
         let error = Command::new(&self.program).args(&self.arguments).exec();
         eprintln!("leeward: cannot execute `{}`: {error}", self.program);
         CANNOT_EXECUTE
     }
+}
+
+fn allow_core() -> rustix::io::Result<()> {
+    let most = getrlimit(Resource::Core).maximum;
+    let raised = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    setrlimit(Resource::Core, raised)
 }

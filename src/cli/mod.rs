@@ -1,7 +1,9 @@
 //! The command line: one thin file a command.
 
+mod ask;
 mod check;
 mod drill;
+mod incidents;
 mod launch;
 pub mod log;
 mod origin;
@@ -57,7 +59,7 @@ enum Command {
     /// Print what the status page of a running Leeward shows.
     Status {
         /// Where its status page is.
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9180")]
+        #[arg(long, value_name = "URL", default_value = ask::USUAL)]
         url: String,
         /// Print it as JSON, for programs.
         #[arg(long)]
@@ -65,6 +67,8 @@ enum Command {
     },
     /// Rehearse a failure on the running system, and report what it cost. Only with --yes.
     Drill(drill::Drill),
+    /// Tell what happened: the last incidents, or the whole story of one; while Leeward is down, too.
+    Incidents(incidents::Incidents),
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Check { file } => check::check(&file),
         Command::Origin { listen, root } => origin::origin(listen, root),
         Command::Status { url, json } => status::status(&url, json),
+        Command::Incidents(asked) => incidents::incidents(&asked),
         Command::Launch(launch) => launch.launch(),
     };
     ExitCode::from(code)

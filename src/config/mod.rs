@@ -10,7 +10,7 @@ pub mod settings;
 mod value;
 
 pub use fault::{Fault, Faults};
-pub use obstacle::obstacle;
+pub use obstacle::{obstacle, obstacles};
 pub use settings::Settings;
 
 use std::path::Path;

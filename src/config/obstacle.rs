@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::settings::Command;
+use super::settings::{Command, Hook, Hooks};
 
 /// What keeps `command` from being started here, with the key to change; `None` if nothing is seen.
 pub fn obstacle(command: &Command) -> Option<String> {
@@ -13,9 +13,22 @@ pub fn obstacle(command: &Command) -> Option<String> {
             directory.display()
         ));
     }
-    let program = &command.program;
-    let key = "origin.process.command";
-    let mut places = places(command);
+    let from = command.directory.clone().unwrap_or_default();
+    missing("origin.process.command", &command.program, &from)
+}
+
+/// What keeps each of the hooks from being run here, with the key to change.
+pub fn obstacles(hooks: &Hooks) -> Vec<String> {
+    let hooks = [
+        ("hooks.before_kill", &hooks.before_kill),
+        ("hooks.on_incident", &hooks.on_incident),
+    ];
+    let program = |(key, hook): (&str, &Hook)| missing(key, hook.words.first()?, Path::new(""));
+    hooks.into_iter().filter_map(program).collect()
+}
+
+fn missing(key: &str, program: &str, from: &Path) -> Option<String> {
+    let mut places = places(program, from);
     if places.iter().any(|place| is_executable(place)) {
         return None;
     }
@@ -33,10 +46,8 @@ pub fn obstacle(command: &Command) -> Option<String> {
 }
 
 /// Where the program may be: where it is named, seen from where it will run, or along PATH.
-fn places(command: &Command) -> Vec<PathBuf> {
-    let program = Path::new(&command.program);
-    if command.program.contains('/') {
-        let from = command.directory.clone().unwrap_or_default();
+fn places(program: &str, from: &Path) -> Vec<PathBuf> {
+    if program.contains('/') {
         return vec![from.join(program)];
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

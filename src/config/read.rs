@@ -1,6 +1,7 @@
 //! Names every key, its bounds and its place in the settings.
 
 mod edge;
+mod hooks;
 mod origin;
 mod route;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Keep, Log, LogFormat, LogLevel, Restart, Settings, Spool, Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Restart, Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -39,6 +40,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         restart: restart(root.section("restart")),
         hold: hold(root.section("hold")),
         incidents: incidents(root.section("incidents")),
+        hooks: hooks::hooks(root.section("hooks")),
         status: status(root.section("status")),
         log: log(root.section("log")),
     };
@@ -85,6 +87,7 @@ fn restart(mut section: Section<'_, '_, '_>) -> Restart {
         &mut it.grace_drain,
         span(Duration::ZERO, DAY),
     );
+    section.set("core", &mut it.core, value::switch);
     section.set("backoff", &mut it.backoff, span(10 * MS, DAY));
     section.set("backoff_most", &mut it.backoff_most, span(10 * MS, DAY));
     section.set("forget", &mut it.forget, span(MS, 365 * DAY));
@@ -139,7 +142,10 @@ fn incidents(mut section: Section<'_, '_, '_>) -> Incidents {
     section.set("directory", &mut it.directory, |v| {
         path("/var/lib/leeward/incidents")(v).map(Some)
     });
-    section.set("keep", &mut it.keep, |v| Ok(Keep(count(1, 100_000)(v)?)));
+    section.set("keep", &mut it.keep, count(1, 100_000));
+    section.set("max_age", &mut it.max_age, |v| {
+        value::or_off(v, span(Duration::from_secs(3600), 3650 * DAY))
+    });
     section.finish();
     it
 }

@@ -1,6 +1,7 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
 mod defaults;
+mod hooks;
 mod longest;
 mod manners;
 mod route;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use route::{QUIET, Route, Total};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub hold: Hold,
     /// `[incidents]`
     pub incidents: Incidents,
+    /// `[hooks]`
+    pub hooks: Hooks,
     /// `[status]`
     pub status: Status,
     /// `[log]`
@@ -287,6 +291,8 @@ pub struct Restart {
     pub grace: Duration,
     /// From TERM to KILL at a shutdown.
     pub grace_drain: Duration,
+    /// Whether an origin that is condemned gets ABRT instead of TERM, so that it leaves a core.
+    pub core: bool,
     /// The second start in a row waits this long, the first none, each further twice as long.
     pub backoff: Duration,
     /// No wait is longer.
@@ -311,17 +317,15 @@ pub struct Hold {
 }
 
 /// `[incidents]`
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Incidents {
     /// Where they are written; `None` is the state directory of the system or the user.
     pub directory: Option<PathBuf>,
     /// How many are kept; the oldest go first.
-    pub keep: Keep,
+    pub keep: usize,
+    /// How old they become; `None` is off.
+    pub max_age: Option<Duration>,
 }
-
-/// How many incidents are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep(pub usize);
 
 /// `[status]`
 #[derive(Debug, Clone, PartialEq)]

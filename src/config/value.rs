@@ -104,7 +104,7 @@ pub fn duration(value: &DeValue<'_>, least: Duration, most: Duration) -> Judged<
     let found = parse_duration(text).ok_or_else(|| {
         Wrong::new(
             format!("`{text}` is not a duration"),
-            "write a number and a unit: ms, s, m or h, like \"10s\" or \"1.5s\"",
+            "write a number and a unit: ms, s, m, h or d, like \"10s\" or \"1.5s\"",
         )
     })?;
     if (least..=most).contains(&found) {
@@ -260,6 +260,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "s" => number,
         "m" => number * 60.0,
         "h" => number * 3600.0,
+        "d" => number * 86_400.0,
         _ => return None,
     };
     Duration::try_from_secs_f64(seconds).ok()
@@ -288,6 +289,8 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
 pub fn told_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match duration.subsec_nanos() {
+        // A single day reads better in hours.
+        0 if seconds > 86_400 && seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
         0 if seconds > 0 && seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
         0 if seconds > 0 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
         0 => format!("{seconds}s"),
@@ -314,6 +317,11 @@ mod tests {
         assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1500)));
         assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse_duration("5m"), Some(Duration::from_secs(300)));
+        assert_eq!(
+            parse_duration("90d"),
+            Some(Duration::from_secs(90 * 86_400))
+        );
+        assert_eq!(told_duration(Duration::from_secs(90 * 86_400)), "90d");
         for wrong in ["", "5", "s", "-1s", "1 week", "1..5s", "1e9s"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
+pub mod redact;
 pub mod reserve;
 pub mod sys;
 pub mod systemd;

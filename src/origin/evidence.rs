@@ -1,12 +1,15 @@
 //! From a verdict to an incident on the disk, within a bounded time, before anything is disturbed.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::Watch;
 use super::forensics::{examine, sentence};
-use super::incident::{Incident, SCHEMA};
+use super::hook::Occasion;
+use super::incident::{Incident, SCHEMA, Step, Summary};
+use super::journal::{Journal, MOMENT};
 use super::process::Process;
 use super::roster::VisitSeen;
 use super::senses::listening;
@@ -31,6 +34,8 @@ pub struct Scene<'a> {
 const LOOKING: Duration = Duration::from_secs(2);
 /// Writing may take this long; a dead disk must not keep a hung origin alive.
 const WRITING: Duration = Duration::from_secs(2);
+/// The same for what a hook said: the hook has taken its time already.
+const AMENDING: Duration = Duration::from_millis(200);
 /// What a process wrote just before its end may still be on its way to us.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// So many of the origin's last lines are kept.
@@ -72,7 +77,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         None => of_exit(scene.process, output.last()),
     };
     let now = Timestamp::now();
-    let moment = now.strftime("%Y%m%dT%H%M%S.%3fZ");
+    let moment = now.strftime(MOMENT);
     let (generation, verdict) = (view.generation, scene.verdict);
     Incident {
         schema: SCHEMA,
@@ -86,25 +91,44 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         visits: scene.visits,
         output,
         findings,
+        before_kill: None,
         ending: None,
     }
 }
 
-/// Writes an incident down, synced, and puts it on the list; `step` says which part of its story this is.
-pub async fn record(watch: &mut Watch, incident: &Incident, step: &'static str) {
+/// Writes an incident down, synced, puts it on the list, and has the operator told; `step` says which part of its story
+/// this is. Returns where it is, unless it could not be written.
+pub async fn record(watch: &mut Watch, incident: &Incident, step: Step) -> Option<PathBuf> {
+    let path = write(watch.journal.as_ref(), incident, step).await;
     let list = &mut watch.board.view.incidents;
     list.retain(|told| told.id != incident.id);
-    list.insert(0, incident.summary());
-    list.truncate(TOLD);
-    let Some(journal) = watch.journal.clone() else {
-        return;
+    let summary = Summary {
+        is_on_disk: path.is_some(),
+        ..incident.summary()
     };
-    let copy = incident.clone();
-    match aside(WRITING, move || journal.write(&copy)).await {
-        Some(Ok(path)) => tracing::info!(file = %path.display(), "incident {step}"),
-        Some(Err(error)) => tracing::error!(%error, "the incident cannot be written"),
-        None => tracing::error!("the incident was not on the disk within {WRITING:?}"),
+    list.insert(0, summary);
+    list.truncate(TOLD);
+    if let Some(queue) = watch.told.as_ref().filter(|_| step != Step::Amended) {
+        queue.put(Occasion::of(incident, path.as_deref(), step));
     }
+    path
+}
+
+async fn write(journal: Option<&Journal>, incident: &Incident, step: Step) -> Option<PathBuf> {
+    let limit = match step {
+        Step::Opened | Step::Closed => WRITING,
+        Step::Amended => AMENDING,
+    };
+    let (journal, copy) = (journal?.clone(), incident.clone());
+    match aside(limit, move || journal.write(&copy)).await {
+        Some(Ok(path)) => {
+            tracing::info!(file = %path.display(), "incident {}", step.word());
+            return Some(path);
+        }
+        Some(Err(error)) => tracing::error!(%error, "the incident cannot be written"),
+        None => tracing::error!("the incident was not on the disk within {limit:?}"),
+    }
+    None
 }
 
 /// Runs `work` on a thread of its own, and waits for it no longer than `limit`.

@@ -10,7 +10,10 @@ mod ending;
 mod evidence;
 pub mod forensics;
 mod gate;
+mod group;
+mod hook;
 pub mod incident;
+pub mod journal;
 pub mod lifecycle;
 mod observer;
 mod output;
@@ -18,6 +21,7 @@ pub mod pid;
 mod port;
 mod probe;
 mod process;
+pub mod records;
 mod roster;
 mod senses;
 mod stop;
@@ -33,10 +37,11 @@ use tokio::sync::{mpsc, watch};
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::drain::Drain;
+use crate::ground::redact;
 
 pub use ending::Ending;
 pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut};
-pub use incident::Journal;
+pub use journal::{Journal, Retention};
 pub use probe::Reading;
 pub use roster::{Page, Pulse, Visit, VisitId};
 pub use view::{Care, State, View};
@@ -58,6 +63,8 @@ pub struct Watch {
     board: Board,
     roster: roster::Roster,
     nudges: mpsc::Receiver<Reading>,
+    /// Those who are told of incidents, while it runs.
+    told: Option<hook::Queue>,
 }
 
 /// Where the watch tells what it knows: the gate and the view.
@@ -112,6 +119,7 @@ impl Origin {
             board,
             roster,
             nudges,
+            told: None,
         };
         (origin, watch)
     }
@@ -150,6 +158,9 @@ impl Origin {
 impl Watch {
     /// Watches until the drain begins, then ends the origin if it is ours. Ends when that is done.
     pub async fn run(self, drain: Drain) {
+        if let Some(journal) = self.journal.clone() {
+            tokio::spawn(journal.sweep());
+        }
         match self.command {
             Some(_) => supervisor::run(self, drain).await,
             None => observer::run(self, drain).await,
@@ -182,6 +193,7 @@ impl Board {
     }
 }
 
+/// The command as a person may see it: what looks like a secret is masked.
 fn told(command: &settings::Command, address: &OriginAddr) -> String {
     let mut words = vec![command.program.clone()];
     words.extend(
@@ -190,5 +202,5 @@ fn told(command: &settings::Command, address: &OriginAddr) -> String {
             .iter()
             .map(|text| process::fill(text, address)),
     );
-    words.join(" ")
+    redact::words(words.iter().map(String::as_str)).join(" ")
 }

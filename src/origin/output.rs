@@ -1,4 +1,5 @@
 //! What the origin writes on its pipes: drained at once, its last lines kept, a bounded share of them logged.
+//! Secrets that are known by their names are masked before anything is kept.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-use crate::ground::deadline;
+use crate::ground::{deadline, redact};
 
 /// The last lines the origin wrote.
 #[derive(Debug, Clone)]
@@ -105,6 +106,7 @@ impl Ear {
     fn tell(&self, line: Vec<u8>, stream: &'static str, quota: &mut Quota) {
         let line = String::from_utf8_lossy(&line);
         let line: String = line.trim_end().chars().map(printable).collect();
+        let line = redact::line(&line);
         if quota.renew(deadline::now()) {
             quota.settle(stream);
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::process::{Process, obituary};
+use super::group::obituary;
+use super::process::Process;
 use super::verdict::{Confidence, Verdict};
 use crate::config::settings;
 use crate::ground::deadline::Deadline;
@@ -16,6 +17,8 @@ pub enum Ladder {
     Kill,
     /// TERM, and KILL after this long.
     Term(Duration),
+    /// ABRT, for a core, and KILL after this long.
+    Abort(Duration),
 }
 
 /// After KILL, only the kernel can still hold a process.
@@ -27,6 +30,8 @@ pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Resta
         // A stopped process can't act on TERM, an exited one leaves only stragglers.
         (Verdict::Stopped | Verdict::Exited, _) => Ladder::Kill,
         (Verdict::Requested, _) => Ladder::Term(limits.grace_drain),
+        // A core takes its time to write, and KILL would cut it off.
+        _ if limits.core => Ladder::Abort(limits.grace),
         (_, Confidence::Conclusive) => Ladder::Term(limits.grace_certain),
         (_, Confidence::Inconclusive) => Ladder::Term(limits.grace),
     }
@@ -34,8 +39,13 @@ pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Resta
 
 /// Goes down the ladder; `true` when the process has exited, `false` when even KILL did not end it in time.
 pub async fn descend(process: &Process, ladder: Ladder) -> bool {
-    if let Ladder::Term(grace) = ladder {
-        process.signal(Signal::TERM);
+    let asked = match ladder {
+        Ladder::Kill => None,
+        Ladder::Term(grace) => Some((Signal::TERM, "TERM", grace)),
+        Ladder::Abort(grace) => Some((Signal::ABORT, "ABRT", grace)),
+    };
+    if let Some((signal, name, grace)) = asked {
+        process.signal(signal);
         if Deadline::within(grace)
             .bound(process.exited())
             .await
@@ -43,7 +53,7 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
         {
             return true;
         }
-        tracing::warn!(pid = %process.pid(), "the origin did not end within {grace:?} of TERM; KILL follows");
+        tracing::warn!(pid = %process.pid(), "the origin did not end within {grace:?} of {name}; KILL follows");
     }
     process.signal(Signal::KILL);
     Deadline::within(KILLED)
@@ -84,5 +94,17 @@ mod tests {
             of(Verdict::Requested, conclusive),
             Ladder::Term(limits.grace_drain)
         );
+    }
+
+    #[test]
+    fn a_core_is_asked_of_the_condemned_alone() {
+        let limits = settings::Restart {
+            core: true,
+            ..settings::Restart::default()
+        };
+        let of = |verdict| ladder(verdict, Confidence::Conclusive, &limits);
+        assert_eq!(of(Verdict::HungSpinning), Ladder::Abort(limits.grace));
+        assert_eq!(of(Verdict::Requested), Ladder::Term(limits.grace_drain));
+        assert_eq!(of(Verdict::Stopped), Ladder::Kill);
     }
 }

@@ -1,17 +1,19 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
+mod end;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gate::{Ender, Generation, Shut};
-use super::incident::{Closing, Incident};
+use super::gate::{Ender, Generation};
+use super::incident::{Incident, Step};
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
 use super::probe::Reading;
 use super::process::Process;
 use super::senses::Senses;
-use super::verdict::{Confidence, Evidence, Judgement, Verdict};
+use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
-use super::{Ending, Watch, concurrency, evidence, port, stop};
+use super::{Watch, concurrency, evidence, hook, port};
 use crate::config::{obstacle, settings};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
@@ -44,6 +46,8 @@ struct Wound {
 
 /// For a look at what a command needs.
 const LOOKING: Duration = Duration::from_millis(200);
+/// For hooks under way when Leeward ends; what is left then is killed with it.
+const LAST_HOOKS: Duration = Duration::from_secs(2);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
@@ -52,6 +56,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
     let Some(command) = watch.command.take() else {
         return;
     };
+    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
     let now = deadline::now();
     let mut supervisor = Supervisor {
         life: Lifecycle::new(watch.settings.restart.clone(), now),
@@ -65,8 +70,11 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         let event = supervisor.next(&mut drain).await;
         supervisor.take(event).await;
         if supervisor.life.phase() == Phase::Over {
-            return;
+            break;
         }
+    }
+    if let Some(queue) = supervisor.watch.told.take() {
+        queue.close(LAST_HOOKS).await;
     }
 }
 
@@ -156,14 +164,15 @@ impl Supervisor {
             return self.fail_start(trouble);
         }
         let view = &mut self.watch.board.view;
-        let process = match Process::spawn(&self.command, &view.address) {
-            Ok(process) => process,
-            Err(error) => {
-                let trouble = self.obstacle().await;
-                let trouble = trouble.unwrap_or_else(|| error.to_string());
-                return self.fail_start(format!("it cannot be started: {trouble}"));
-            }
-        };
+        let process =
+            match Process::spawn(&self.command, &view.address, &self.watch.settings.restart) {
+                Ok(process) => process,
+                Err(error) => {
+                    let trouble = self.obstacle().await;
+                    let trouble = trouble.unwrap_or_else(|| error.to_string());
+                    return self.fail_start(format!("it cannot be started: {trouble}"));
+                }
+            };
         // What the visits met that were with the generation before says nothing of this one.
         while self.watch.nudges.try_recv().is_ok() {}
         let now = deadline::now();
@@ -238,111 +247,7 @@ impl Supervisor {
         if let Some(ending) = &mut incident.ending {
             ending.downtime_seconds = Some(downtime.as_secs_f64());
         }
-        evidence::record(&mut self.watch, &incident, "closed").await;
-    }
-
-    /// Shuts the gate, writes the story, ends the whole group.
-    async fn end(&mut self, verdict: Verdict) -> Option<Event> {
-        let current = self.current.as_mut()?;
-        let now = deadline::now();
-        self.watch.board.shut(Shut {
-            since: now,
-            expected: now + self.start_took,
-        });
-        let silence = current
-            .last
-            .as_ref()
-            .map_or(Duration::ZERO, |(_, evidence)| {
-                evidence
-                    .silence
-                    .max(evidence.refused_for)
-                    .max(match verdict {
-                        Verdict::Stopped => evidence.doing_for,
-                        _ => Duration::ZERO,
-                    })
-            });
-        let visits = current.senses.visits(now);
-        let mut confidence = Confidence::Conclusive;
-        let mut incident = None;
-        if verdict != Verdict::Requested {
-            let seen = evidence::Scene {
-                verdict,
-                judgement: current.last.take().map(|(judgement, _)| judgement),
-                silence,
-                visits: visits.clone(),
-                process: &current.process,
-            };
-            let opened = evidence::gather(&self.watch, seen).await;
-            confidence = opened.judgement.confidence;
-            tracing::error!(
-                verdict = verdict.word(),
-                incident = opened.id,
-                "{}",
-                opened.sentence
-            );
-            evidence::record(&mut self.watch, &opened, "opened").await;
-            // Until the next generation can be judged, this is what is believed.
-            self.watch.board.view.judgement = Some(opened.judgement.clone());
-            incident = Some(opened);
-        }
-        let is_final = self.is_final();
-        let current = self.current.as_mut()?;
-        if let Some((_, ender)) = current.open.take() {
-            let findings = incident.as_ref().and_then(|it| it.findings.as_ref());
-            ender.end(Ending::of(verdict, &visits, silence, findings));
-        }
-        if !is_final {
-            *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
-        }
-        self.wound.get_or_insert(Wound {
-            incident,
-            shut: now,
-            told: now - silence.min(now - current.spawned),
-        });
-        let ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
-        match stop::descend(&current.process, ladder).await {
-            true => self.bury().await,
-            false => self.give_up(),
-        }
-    }
-
-    /// The group is gone: take the exit status, and say how it ended.
-    async fn bury(&mut self) -> Option<Event> {
-        let current = self.current.take()?;
-        let pid = current.process.pid();
-        let obituary = stop::clear(current.process);
-        self.watch.board.view.forget_process();
-        tracing::info!(%pid, "origin {obituary}");
-        if let Some(wound) = &mut self.wound {
-            let detection = wound.shut - wound.told;
-            if let Some(incident) = &mut wound.incident {
-                incident.ending.get_or_insert(Closing {
-                    obituary: obituary.clone(),
-                    detection_seconds: detection.as_secs_f64(),
-                    downtime_seconds: None,
-                });
-            }
-        }
-        if current.never_answered {
-            let mut trouble = format!("its last start failed: it {obituary}");
-            if let Some(obstacle) = self.obstacle().await {
-                trouble = format!("{trouble}; {obstacle}");
-            }
-            self.watch.board.view.trouble = Some(trouble);
-        }
-        Some(Event::Gone)
-    }
-
-    /// Killed, and still there: it hangs in the kernel. No second one is started beside it.
-    fn give_up(&mut self) -> Option<Event> {
-        let pid = self.watch.board.view.pid;
-        let trouble = format!(
-            "process {} does not end, though it was killed: it is held in the kernel (state D); see its incident",
-            pid.map(|pid| pid.to_string()).unwrap_or_default()
-        );
-        tracing::error!(trouble);
-        self.watch.board.view.trouble = Some(trouble);
-        self.is_final().then_some(Event::Gone)
+        evidence::record(&mut self.watch, &incident, Step::Closed).await;
     }
 
     fn is_final(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! A [`Snapshot`] is every fact at one instant. `/status.json` is the snapshot itself; `metrics` and `page` are
 //! functions of it, and `terminal` of the JSON. `routes` chooses between them, `server` bounds who may ask and for how
-//! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents.
+//! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents, and `story` tells one in a terminal.
 
 mod host;
 mod html;
@@ -12,6 +12,7 @@ mod routes;
 mod server;
 mod shelf;
 pub mod snapshot;
+pub mod story;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use http_body_util::Full;
 
 use super::host::{self, Turned};
 use super::metrics::{self, Form};
-use super::shelf::{NoIncident, Shelf};
+use super::shelf::{self, NoIncident, Shelf};
 use super::{Snapshot, Source, page};
 use crate::ground::deadline;
 use crate::origin::{Journal, State};
@@ -32,7 +32,7 @@ const MAP: &str = "\
 /             the status page
 /status.json  the same for programs
 /metrics      OpenMetrics
-/incidents    the incidents of this run; one of them at /incidents/ID
+/incidents    the last hundred incidents; one of them at /incidents/ID
 /livez        fails when restarting the origin does not help
 /readyz       fails while requests do not reach the origin
 /startupz     fails until the origin has answered for the first time
@@ -65,7 +65,10 @@ impl Routes {
         if let Some(id) = path.strip_prefix("/incidents/") {
             return incident(self.shelf.incident(id).await);
         }
-        let snapshot = Snapshot::take(&self.source, deadline::now());
+        let mut snapshot = Snapshot::take(&self.source, deadline::now());
+        if let Some(most) = incidents_told(path) {
+            snapshot.incidents = self.shelf.list(snapshot.incidents, most).await;
+        }
         match path {
             "/" => html(page::render(&snapshot)),
             "/status.json" => json(&snapshot),
@@ -79,6 +82,15 @@ impl Routes {
                 said(StatusCode::NOT_FOUND, TEXT, text)
             }
         }
+    }
+}
+
+/// How many incidents a page tells of, if it does.
+fn incidents_told(path: &str) -> Option<usize> {
+    match path {
+        "/" | "/status.json" => Some(20),
+        "/incidents" => Some(shelf::MOST),
+        _ => None,
     }
 }
 

@@ -22,7 +22,7 @@ pub fn render(json: &Value) -> String {
 }
 
 /// Labels and what is known under them.
-struct Rows(Vec<(&'static str, String)>);
+pub(super) struct Rows(pub(super) Vec<(&'static str, String)>);
 
 /// Incidents told; the rest is only counted.
 const INCIDENTS: usize = 5;
@@ -153,23 +153,24 @@ fn incidents(text: &mut String, incidents: &Value) {
     }
     if incidents.len() > INCIDENTS {
         let more = incidents.len() - INCIDENTS;
-        let _ = writeln!(
-            text,
-            "  and {more} more, on the status page under /incidents"
-        );
+        let _ = writeln!(text, "  and {more} more; `leeward incidents` lists them");
     }
 }
 
 impl Rows {
     /// A row of what is known of `parts`; none if nothing is.
-    fn several<const N: usize>(&mut self, label: &'static str, parts: [Option<String>; N]) {
+    pub(super) fn several<const N: usize>(
+        &mut self,
+        label: &'static str,
+        parts: [Option<String>; N],
+    ) {
         let known: Vec<String> = parts.into_iter().flatten().collect();
         if !known.is_empty() {
             self.0.push((label, known.join(", ")));
         }
     }
 
-    fn write(&self, text: &mut String) {
+    pub(super) fn write(&self, text: &mut String) {
         let width = self.0.iter().map(|(label, _)| label.len()).max();
         let width = width.unwrap_or_default();
         for (label, value) in &self.0 {
@@ -199,21 +200,27 @@ fn by_word_as(values: &Value, told: fn(&str) -> &str) -> Option<String> {
     })
 }
 
-fn list(values: &Value) -> &[Value] {
+pub(super) fn list(values: &Value) -> &[Value] {
     values.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn word(value: &Value) -> Option<String> {
+pub(super) fn word(value: &Value) -> Option<String> {
     value.as_str().map(plain)
 }
 
 /// Without what a terminal would take for a command: requests and processes choose their words themselves.
-fn plain(text: &str) -> String {
-    let harmless = |letter: char| match letter.is_control() {
+pub(super) fn plain(text: &str) -> String {
+    let harmless = |letter: char| match letter.is_control() || turns(letter) {
         true => char::REPLACEMENT_CHARACTER,
         false => letter,
     };
     text.chars().map(harmless).collect()
+}
+
+/// Whether it only turns the direction or the lines of what stands around it, and so can make it look like something
+/// else.
+fn turns(letter: char) -> bool {
+    matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

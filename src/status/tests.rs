@@ -15,7 +15,13 @@ use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
 use crate::origin::incident::Summary;
 use crate::origin::pid::Pid;
 use crate::origin::verdict::{Confidence, Judgement, Verdict};
-use crate::origin::{Care, Gate, Journal, Origin, Reading, Shut, State, View, VisitId};
+use crate::origin::{Care, Gate, Journal, Origin, Reading, Retention, Shut, State, View, VisitId};
+
+/// A journal that keeps everything.
+pub(super) const ALL: Retention = Retention {
+    count: 1000,
+    age: None,
+};
 
 /// A snapshot of an origin of ours that hangs, with a value for every fact and hostile text where text is anybody's.
 pub(super) fn hung() -> Snapshot {
@@ -84,9 +90,10 @@ fn view(now: Instant) -> View {
     view.incidents = vec![Summary {
         id: "20260131T081530.000Z-2-hung-blocked".to_owned(),
         opened: "2026-01-31T08:15:30.000Z".to_owned(),
-        verdict: "hung-blocked",
+        verdict: "hung-blocked".to_owned(),
         sentence: "thread 4711 waits in write(2) for 10.0.0.7 & reads \"nothing\"".to_owned(),
         downtime_seconds: Some(1.9),
+        is_on_disk: true,
     }];
     view
 }
@@ -230,7 +237,7 @@ fn requests_reach_an_origin_that_answers_behind_an_open_gate() {
 #[tokio::test]
 async fn every_route_answers() {
     let scratch = tempfile::tempdir().unwrap();
-    let journal = Journal::open(scratch.path().to_owned(), 10).unwrap();
+    let journal = Journal::open(scratch.path().to_owned(), ALL).unwrap();
     std::fs::write(
         scratch.path().join("20260131T0-1-exited.json"),
         "{\"schema\":1}\n",
@@ -238,7 +245,7 @@ async fn every_route_answers() {
     .unwrap();
     let address = served(Some(journal)).await;
     for (request, status, kind, says) in [
-        ("GET /", 200, "text/html", "<h1 id=\"word\">Starting</h1>"),
+        ("GET /", 200, "text/html", "/incidents/20260131T0-1-exited"),
         (
             "GET /status.json",
             200,
@@ -251,7 +258,12 @@ async fn every_route_answers() {
             "application/openmetrics-text",
             "# EOF\n",
         ),
-        ("GET /incidents", 200, "application/json", "[]"),
+        (
+            "GET /incidents",
+            200,
+            "application/json",
+            "20260131T0-1-exited",
+        ),
         (
             "GET /incidents/20260131T0-1-exited",
             200,

@@ -60,7 +60,7 @@ fn the_bare_command_listens_where_the_documentation_says() {
 fn help_and_version_are_answered() {
     let help = leeward(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for word in ["run", "check", "origin", "status"] {
+    for word in ["run", "check", "origin", "status", "incidents"] {
         assert!(text(&help.stdout).contains(word), "{word}");
     }
     assert!(!text(&help.stdout).contains("launch"));

@@ -16,6 +16,7 @@ mod drills;
 mod endings;
 mod grpc;
 mod house;
+mod incidents;
 mod kept;
 mod legs;
 mod limits;

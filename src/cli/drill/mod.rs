@@ -12,9 +12,8 @@ use serde_json::Value;
 use self::fault::Fault;
 use self::report::Report;
 use self::witness::Witnesses;
-use super::status::ask;
+use super::ask::{USUAL, asked};
 use super::{FAILED, FINE, say};
-use crate::ground::deadline::Deadline;
 
 /// What is rehearsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,7 +39,7 @@ pub struct Drill {
     #[arg(long)]
     yes: bool,
     /// Where the status page of the running Leeward is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9180")]
+    #[arg(long, value_name = "URL", default_value = USUAL)]
     url: String,
     /// What the witnesses ask for meanwhile, five times a second: something cheap that changes nothing.
     #[arg(long, value_name = "PATH", default_value = "/")]
@@ -52,8 +51,6 @@ pub struct Drill {
 
 /// It was told what would be done, and nothing was.
 const ASK_AGAIN: u8 = 2;
-/// For one question to the status page.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two questions.
 const EACH: Duration = Duration::from_millis(100);
 /// A drill is over after this, whatever comes of it.
@@ -131,10 +128,7 @@ async fn until_over(line: &Drill, before: &Value, begun: Instant) -> Result<Valu
 }
 
 async fn snapshot(url: &str) -> Result<Value, String> {
-    let hint = "is Leeward running, and is this its status.listen?";
-    let asked = Deadline::within(PATIENCE).bound(ask(url)).await;
-    let text = asked
-        .unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
-        .map_err(|error| format!("{url}: {error}; {hint}"))?;
+    let answer = asked(url, "/status.json").await;
+    let text = answer.map_err(|error| format!("{url}: {error}"))?;
     serde_json::from_slice(&text).map_err(|error| format!("{url}: not a snapshot: {error}"))
 }

@@ -219,7 +219,8 @@ fn limits(mut section: Section<'_, '_, '_>) -> OriginLimits {
     it
 }
 
-fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
+/// A list of texts, the program first.
+pub(super) fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
     match value.as_array() {
         Some(many) => many.iter().map(quoted).collect(),
         None => Err(Wrong::kind(

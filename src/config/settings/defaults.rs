@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Keep, Log, LogFormat, LogLevel, Manners, Origin,
-    OriginDeadlines, OriginLimits, OriginVersion, Pace, Probe, Process, Restart, Spool, Status,
-    Tls,
+    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Incidents, Log, LogFormat, LogLevel, Manners,
+    Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Probe, Process, Restart, Spool,
+    Status, Tls,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -160,6 +160,7 @@ impl Default for Restart {
             grace_certain: Duration::from_millis(300),
             grace: Duration::from_secs(3),
             grace_drain: Duration::from_secs(10),
+            core: false,
             backoff: Duration::from_secs(1),
             backoff_most: Duration::from_secs(60),
             forget: Duration::from_secs(600),
@@ -179,9 +180,13 @@ impl Default for Hold {
     }
 }
 
-impl Default for Keep {
+impl Default for Incidents {
     fn default() -> Self {
-        Self(100)
+        Self {
+            directory: None,
+            keep: 100,
+            max_age: Some(Duration::from_secs(90 * 24 * 3600)),
+        }
     }
 }
 

@@ -193,7 +193,7 @@ fn spans(spans: &ByWord<SpanFacts>) -> Html {
 
 fn incidents(list: &[Summary]) -> Html {
     if list.is_empty() {
-        return Html::new().raw("<p class=\"soft\">None since Leeward started.</p>");
+        return Html::new().raw("<p class=\"soft\">None that is still kept.</p>");
     }
     let mut items = Html::new().raw("<ol class=\"incidents\">\n");
     for incident in list {
@@ -207,7 +207,7 @@ fn incidents(list: &[Summary]) -> Html {
             .raw("\">")
             .add(time(&incident.opened))
             .raw("</a> <span class=\"tag\">")
-            .text(incident.verdict)
+            .text(&incident.verdict)
             .raw("</span> <span class=\"soft\">")
             .text(&cost)
             .raw("</span><p>")

@@ -44,7 +44,7 @@ pub struct Snapshot {
     pub spool: Spool,
     /// Memory for clients.
     pub memory: Memory,
-    /// The last incidents of this run, the newest first.
+    /// The last incidents, the newest first; those of earlier runs too, where the journal could be read.
     pub incidents: Vec<Summary>,
 }
 

@@ -1,0 +1,70 @@
+//! `on_incident`: one run at a time, in the order of the steps, waited for by nobody.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinHandle;
+
+use super::{Occasion, run};
+use crate::config::settings::Hook;
+use crate::ground::deadline::Deadline;
+
+/// What waits to be told, and who tells it.
+#[derive(Debug)]
+pub struct Queue {
+    occasions: Sender<Occasion>,
+    teller: JoinHandle<()>,
+}
+
+/// So many may wait; each has its file, so that nothing is lost but the telling.
+const WAITING: usize = 16;
+
+impl Queue {
+    /// The queue of a hook; `None` where there is no hook. Must be called on the watch thread, where children are
+    /// spawned.
+    pub fn open(hook: &Hook) -> Option<Self> {
+        if hook.words.is_empty() {
+            return None;
+        }
+        let (occasions, waiting) = mpsc::channel(WAITING);
+        let teller = tokio::spawn(tell(hook.clone(), waiting));
+        Some(Self { occasions, teller })
+    }
+
+    /// Has it told, as soon as it is its turn. Never waits.
+    pub fn put(&self, occasion: Occasion) {
+        if let Err(full) = self.occasions.try_send(occasion) {
+            let occasion = full.into_inner();
+            tracing::error!(
+                incident = occasion.fact("id"),
+                step = occasion.fact("step"),
+                "hooks.on_incident is not run: {WAITING} wait for it already"
+            );
+        }
+    }
+
+    /// Takes nothing new, and waits for what is under way, no longer than `limit`.
+    pub async fn close(self, limit: Duration) {
+        drop(self.occasions);
+        if Deadline::within(limit).bound(self.teller).await.is_err() {
+            tracing::warn!("hooks.on_incident was not waited for any longer than {limit:?}");
+        }
+    }
+}
+
+async fn tell(hook: Hook, mut waiting: Receiver<Occasion>) {
+    while let Some(occasion) = waiting.recv().await {
+        let ran = run(&hook, &occasion).await;
+        let (incident, step) = (occasion.fact("id"), occasion.fact("step"));
+        match ran.is_good {
+            true => tracing::debug!(incident, step, "hooks.on_incident {}", ran.end),
+            false => tracing::error!(
+                incident,
+                step,
+                said = ran.said(),
+                "hooks.on_incident {}",
+                ran.end
+            ),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The end of a generation: the story first, then the hook, then the ladder, and the burial.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Supervisor, Wound};
+use crate::ground::deadline;
+use crate::origin::gate::Shut;
+use crate::origin::hook::{self, Occasion};
+use crate::origin::incident::{Closing, Incident, Step};
+use crate::origin::lifecycle::Event;
+use crate::origin::verdict::{Confidence, Verdict};
+use crate::origin::{Ending, evidence, stop};
+
+impl Supervisor {
+    /// Shuts the gate, writes the story, ends the whole group.
+    pub(super) async fn end(&mut self, verdict: Verdict) -> Option<Event> {
+        let current = self.current.as_mut()?;
+        let now = deadline::now();
+        self.watch.board.shut(Shut {
+            since: now,
+            expected: now + self.start_took,
+        });
+        let silence = current
+            .last
+            .as_ref()
+            .map_or(Duration::ZERO, |(_, evidence)| {
+                evidence
+                    .silence
+                    .max(evidence.refused_for)
+                    .max(match verdict {
+                        Verdict::Stopped => evidence.doing_for,
+                        _ => Duration::ZERO,
+                    })
+            });
+        let visits = current.senses.visits(now);
+        let mut confidence = Confidence::Conclusive;
+        let mut incident = None;
+        if verdict != Verdict::Requested {
+            let seen = evidence::Scene {
+                verdict,
+                judgement: current.last.take().map(|(judgement, _)| judgement),
+                silence,
+                visits: visits.clone(),
+                process: &current.process,
+            };
+            let opened = evidence::gather(&self.watch, seen).await;
+            confidence = opened.judgement.confidence;
+            tracing::error!(
+                verdict = verdict.word(),
+                incident = opened.id,
+                "{}",
+                opened.sentence
+            );
+            let file = evidence::record(&mut self.watch, &opened, Step::Opened).await;
+            // Until the next generation can be judged, this is what is believed.
+            self.watch.board.view.judgement = Some(opened.judgement.clone());
+            incident = Some(self.before_kill(opened, file.as_deref()).await);
+        }
+        let is_final = self.is_final();
+        let current = self.current.as_mut()?;
+        if let Some((_, ender)) = current.open.take() {
+            let findings = incident.as_ref().and_then(|it| it.findings.as_ref());
+            ender.end(Ending::of(verdict, &visits, silence, findings));
+        }
+        if !is_final {
+            *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
+        }
+        self.wound.get_or_insert(Wound {
+            incident,
+            shut: now,
+            told: now - silence.min(now - current.spawned),
+        });
+        let ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
+        match stop::descend(&current.process, ladder).await {
+            true => self.bury().await,
+            false => self.give_up(),
+        }
+    }
+
+    /// Runs the operator's hook while the process is as it was found: whatever is closed or signalled could wake it.
+    async fn before_kill(&mut self, mut incident: Incident, file: Option<&Path>) -> Incident {
+        let hook = &self.watch.settings.hooks.before_kill;
+        let is_there = self
+            .current
+            .as_ref()
+            .is_some_and(|it| !it.process.has_exited());
+        if hook.words.is_empty() || !is_there {
+            return incident;
+        }
+        let ran = hook::run(hook, &Occasion::of(&incident, file, Step::Opened)).await;
+        let took = Duration::from_secs_f64(ran.took_seconds);
+        match ran.is_good {
+            true => tracing::info!(?took, "hooks.before_kill {}", ran.end),
+            false => tracing::error!(?took, said = ran.said(), "hooks.before_kill {}", ran.end),
+        }
+        incident.before_kill = Some(ran);
+        evidence::record(&mut self.watch, &incident, Step::Amended).await;
+        incident
+    }
+
+    /// The group is gone: take the exit status, and say how it ended.
+    pub(super) async fn bury(&mut self) -> Option<Event> {
+        let current = self.current.take()?;
+        let pid = current.process.pid();
+        let obituary = stop::clear(current.process);
+        self.watch.board.view.forget_process();
+        tracing::info!(%pid, "origin {obituary}");
+        if let Some(wound) = &mut self.wound {
+            let detection = wound.shut - wound.told;
+            if let Some(incident) = &mut wound.incident {
+                incident.ending.get_or_insert(Closing {
+                    obituary: obituary.clone(),
+                    detection_seconds: detection.as_secs_f64(),
+                    downtime_seconds: None,
+                });
+            }
+        }
+        if current.never_answered {
+            let mut trouble = format!("its last start failed: it {obituary}");
+            if let Some(obstacle) = self.obstacle().await {
+                trouble = format!("{trouble}; {obstacle}");
+            }
+            self.watch.board.view.trouble = Some(trouble);
+        }
+        Some(Event::Gone)
+    }
+
+    /// Killed, and still there: it hangs in the kernel. No second one is started beside it.
+    fn give_up(&mut self) -> Option<Event> {
+        let pid = self.watch.board.view.pid;
+        let trouble = format!(
+            "process {} does not end, though it was killed: it is held in the kernel (state D); see its incident",
+            pid.map(|pid| pid.to_string()).unwrap_or_default()
+        );
+        tracing::error!(trouble);
+        self.watch.board.view.trouble = Some(trouble);
+        self.is_final().then_some(Event::Gone)
+    }
+}
