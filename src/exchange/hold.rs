@@ -76,7 +76,7 @@ impl Waiting {
                     if let Ok(slot) = generation.free_slot() {
                         return Ok(slot);
                     }
-                    let _place = self.queue_up()?;
+                    let _place = self.queue_up(generation.spare())?;
                     let deadline = self.deadline(wait);
                     let admitted = async {
                         let moved = tokio::select! {
@@ -129,9 +129,10 @@ impl Waiting {
         Deadline::after(wait.begun, timeout)
     }
 
-    fn queue_up(&self) -> Result<Place<'_>, Failure> {
+    /// Those who were given one of the `spare` slots, and have not learnt of it, take no place from others.
+    fn queue_up(&self, spare: usize) -> Result<Place<'_>, Failure> {
         let (limit, key) = (self.0.queue, "origin.queue");
-        Place::take(&self.0.queued, limit).ok_or_else(|| {
+        Place::take(&self.0.queued, limit.saturating_add(spare)).ok_or_else(|| {
             let limit = limit as u64;
             Failure::edge(Phase::Queue, Cause::Full { limit, key })
         })
@@ -266,6 +267,29 @@ mod tests {
         let late = queued.await.unwrap().unwrap().to_string();
         assert!(late.contains("origin.deadlines.queue"), "{late}");
         assert_eq!(waiting.queued(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_given_a_slot_takes_no_place_in_the_queue() {
+        let mut settings = Settings::default();
+        settings.origin.queue = 1;
+        let waiting = Waiting::new(&settings);
+        let (gate, _ender) = open(1);
+        let (_sender, mut gate) = watch::channel(gate);
+        let slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let queued = || {
+            let (waiting, mut gate) = (waiting.clone(), gate.clone());
+            tokio::spawn(async move { waiting.admit(&mut gate, &mut Wait::begin()).await })
+        };
+        let first = queued();
+        tokio::task::yield_now().await;
+        drop(slot);
+        let mut wait = Wait::begin();
+        // The slot is the first one's, who has not been told yet; there is room for one more.
+        let second = waiting.admit(&mut gate, &mut wait);
+        let second = tokio::time::timeout(Duration::from_secs(1), second);
+        assert!(second.await.is_err(), "it waits, and is not turned away");
+        assert!(first.await.unwrap().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The gate: may requests reach the origin, and which generation of it? Published through one watch value.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
@@ -39,6 +40,8 @@ pub struct Generation {
     process: Option<Pid>,
     slots: Arc<Semaphore>,
     concurrency: usize,
+    /// Slots whose owners know of them.
+    taken: AtomicUsize,
     ended: watch::Receiver<Option<Arc<Ending>>>,
 }
 
@@ -93,6 +96,7 @@ impl Generation {
             process,
             slots,
             concurrency,
+            taken: AtomicUsize::new(0),
             ended,
         };
         (Arc::new(generation), ender)
@@ -127,6 +131,13 @@ impl Generation {
             .saturating_sub(self.slots.available_permits())
     }
 
+    /// Slots that nobody works with yet: free, or given to somebody who waited and has not learnt of it. Of many answers
+    /// that end at once, all slots are like that for a moment.
+    pub fn spare(&self) -> usize {
+        self.concurrency
+            .saturating_sub(self.taken.load(Ordering::Relaxed))
+    }
+
     /// Slots in all.
     pub fn concurrency(&self) -> usize {
         self.concurrency
@@ -157,6 +168,7 @@ impl Generation {
     }
 
     fn occupy(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> OriginSlot {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         OriginSlot {
             generation: self.clone(),
             _permit: permit,
@@ -168,6 +180,12 @@ impl OriginSlot {
     /// The generation it is a slot of.
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
+    }
+}
+
+impl Drop for OriginSlot {
+    fn drop(&mut self) {
+        self.generation.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
