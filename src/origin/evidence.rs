@@ -8,7 +8,7 @@ use super::Watch;
 use super::forensics::{examine, sentence};
 use super::incident::{Incident, SCHEMA};
 use super::process::Process;
-use super::roster::VisitSeen;
+use super::roster::{VisitSeen, serving};
 use super::senses::listening;
 use super::verdict::{Confidence, Judgement, Verdict};
 use crate::ground::deadline::Deadline;
@@ -59,16 +59,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     };
     let output = scene.process.output().last(LINES);
     let said = match &findings {
-        Some(findings) => sentence(findings, scene.silence, |peer| {
-            let visit = scene
-                .visits
-                .iter()
-                .find(|visit| visit.local == Some(peer))?;
-            Some(format!(
-                "it serves {} (visit {})",
-                visit.request, visit.id.0
-            ))
-        }),
+        Some(findings) => sentence(findings, scene.silence, |peer| serving(&scene.visits, peer)),
         None => of_exit(scene.process, output.last()),
     };
     let now = Timestamp::now();
