@@ -3,7 +3,8 @@
 //! A deliberately primitive web server: blocking sockets, no timeout anywhere, one connection at a time (unless
 //! `--threads` says otherwise), each closed after its answer. Whoever holds its one thread holds everybody: that is the
 //! disease Leeward cures. The path of a request chooses the symptom: [`answers`] hold the ordinary and odd answers,
-//! [`lasting`] those that go on, [`diseases`] what never answers, and [`request`] reads what was asked.
+//! [`lasting`] those that go on, [`diseases`] and [`blocks`] what never answers, [`hoards`] what is never let go of, and
+//! [`request`] reads what was asked.
 //!
 //! ```text
 //! ailing --listen ADDR|unix:PATH [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
@@ -13,7 +14,9 @@
 //! Once it listens it says `ailing: listening on ADDR` (the real port) on standard output.
 
 mod answers;
+mod blocks;
 mod diseases;
+mod hoards;
 mod lasting;
 mod ledger;
 mod listener;
@@ -79,8 +82,8 @@ fn run(options: &Options) -> io::Result<ExitCode> {
 fn accept_for_ever(listener: &Listener, ledger: &Ledger) {
     loop {
         match listener.accept() {
-            Ok(mut connection) => {
-                let _ = serve(&mut connection, ledger);
+            Ok(connection) => {
+                let _ = serve(connection, listener, ledger);
             }
             Err(_) => thread::sleep(Duration::from_millis(10)),
         }
@@ -88,19 +91,21 @@ fn accept_for_ever(listener: &Listener, ledger: &Ledger) {
 }
 
 /// Reads one request, notes it, answers it; dropping the connection closes it.
-fn serve(connection: &mut TcpStream, ledger: &Ledger) -> io::Result<()> {
-    let Some(mut request) = Request::read_head(connection)? else {
+fn serve(mut connection: TcpStream, door: &Listener, ledger: &Ledger) -> io::Result<()> {
+    let Some(mut request) = Request::read_head(&mut connection)? else {
         return Ok(());
     };
     if request.path() != "/early" {
-        request.read_body(connection)?;
+        request.read_body(&mut connection)?;
     }
     ledger.note(&request)?;
-    if diseases::fall_ill(&request, connection)? {
+    hoards::hoard(&request)?;
+    if diseases::fall_ill(&request, &mut connection)? {
         return Ok(());
     }
-    match lasting::answer(&request, connection)? {
-        true => Ok(()),
-        false => answers::answer(&request, connection),
+    if !lasting::answer(&request, &mut connection)? {
+        answers::answer(&request, &mut connection)?;
     }
+    drop(connection);
+    hoards::fall_ill_afterwards(&request, door)
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod abuse;
+mod brought_on;
 mod clients;
 mod command_line;
 mod control;
@@ -13,6 +14,7 @@ mod deadlines;
 mod disks;
 mod drains;
 mod endings;
+mod false_alarms;
 mod house;
 mod kept;
 mod limits;
@@ -21,10 +23,12 @@ mod protocols;
 mod real_origins;
 mod routes;
 mod service;
+mod sickness_table;
 mod sicknesses;
 mod spool;
 mod stalls;
 mod streams;
 mod streams_of_clients;
+mod told;
 mod traffic;
 mod tunnels;
