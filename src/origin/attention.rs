@@ -21,6 +21,8 @@ pub struct Attention {
     refused_since: Option<Instant>,
     doing: Doing,
     doing_since: Instant,
+    /// How often it was given a processor, at the last look.
+    turns: Option<u64>,
     sample: Option<Sample>,
     shares: Shares,
     accept_queue: Option<u32>,
@@ -29,6 +31,8 @@ pub struct Attention {
     leaks: Vec<String>,
     /// What holds the whole origin, and since when.
     stuck: Option<(Stuck, Instant)>,
+    /// What the last close look found, in words.
+    closely: Option<String>,
     unseen: Vec<String>,
 }
 
@@ -72,6 +76,7 @@ impl Attention {
             refused_since: None,
             doing: Doing::Unseen,
             doing_since: now,
+            turns: None,
             sample: None,
             shares: Shares::default(),
             accept_queue: None,
@@ -79,6 +84,7 @@ impl Attention {
             hoard: Hoard::default(),
             leaks: Vec::new(),
             stuck: None,
+            closely: None,
             unseen: Vec::new(),
         }
     }
@@ -130,7 +136,11 @@ impl Attention {
             (Some(RunState::Sleeping), _) => Doing::Sleeping,
             _ => Doing::Unseen,
         };
-        if doing != self.doing {
+        // Whoever is stopped has no turn on a processor. One that had was continued in between.
+        let turns = vital.turns.known().copied();
+        let was_continued = doing == Doing::Stopped && turns != self.turns;
+        self.turns = turns;
+        if doing != self.doing || was_continued {
             self.doing = doing;
             self.doing_since = now;
         }
@@ -196,8 +206,9 @@ impl Attention {
         );
     }
 
-    /// A close look found that this holds the whole origin, or that nothing does.
-    pub fn examined(&mut self, found: Option<Stuck>, now: Instant) {
+    /// A close look found that this holds the whole origin, or that nothing does; `closely` is all of it in words.
+    pub fn examined(&mut self, found: Option<Stuck>, closely: Option<String>, now: Instant) {
+        self.closely = closely;
         let since = match (&self.stuck, &found) {
             (Some((before, since)), Some(found)) if before.goes_on(found) => *since,
             _ => now,
@@ -246,6 +257,7 @@ impl Attention {
             strain: self.strain,
             shed: last_shed.map(since).filter(|length| *length < LATELY),
             leaks: self.leaks.clone(),
+            closely: self.closely.clone().filter(|_| !silence.is_zero()),
             held: self.stuck.as_ref().map(|(stuck, at)| Held {
                 by: stuck.told.clone(),
                 length: since(*at),
@@ -281,120 +293,5 @@ impl Attention {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::origin::roster::VisitId;
-
-    fn visit(age: u64) -> VisitSeen {
-        VisitSeen {
-            id: VisitId(1),
-            request: "GET /".to_owned(),
-            age: Duration::from_secs(age),
-            quiet: Duration::from_secs(age),
-            local: None,
-            received: 0,
-            is_lasting: false,
-        }
-    }
-
-    fn after(begun: Instant, seconds: u64) -> Instant {
-        begun + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn silence_needs_a_question() {
-        let begun = Instant::now();
-        let attention = Attention::new(begun);
-        let evidence = attention.evidence(&[], (None, None), after(begun, 100));
-        assert_eq!(evidence.silence, Duration::ZERO);
-    }
-
-    #[test]
-    fn silence_runs_from_the_first_unanswered_question() {
-        let begun = Instant::now();
-        let mut attention = Attention::new(begun);
-        attention.asked(after(begun, 10));
-        attention.heard(&Reading::Silent, after(begun, 12));
-        attention.asked(after(begun, 13));
-        let evidence = attention.evidence(&[], (None, None), after(begun, 15));
-        assert_eq!(evidence.silence, Duration::from_secs(5));
-    }
-
-    #[test]
-    fn a_visit_is_a_question_too_and_any_moving_byte_an_answer() {
-        let begun = Instant::now();
-        let attention = Attention::new(begun);
-        let evidence = attention.evidence(&[visit(8)], (None, None), after(begun, 20));
-        assert_eq!(evidence.silence, Duration::from_secs(8));
-        let life = Some(after(begun, 17));
-        let evidence = attention.evidence(&[visit(8)], (life, None), after(begun, 20));
-        assert_eq!(evidence.silence, Duration::from_secs(3));
-    }
-
-    #[test]
-    fn a_stream_is_no_question() {
-        let begun = Instant::now();
-        let attention = Attention::new(begun);
-        let stream = VisitSeen {
-            is_lasting: true,
-            ..visit(100)
-        };
-        let evidence =
-            attention.evidence(&[stream.clone(), visit(2)], (None, None), after(begun, 200));
-        assert_eq!(evidence.silence, Duration::from_secs(2));
-        let evidence = attention.evidence(&[stream], (None, None), after(begun, 200));
-        assert_eq!(evidence.silence, Duration::ZERO);
-    }
-
-    #[test]
-    fn life_of_a_generation_before_is_no_life_of_this_one() {
-        let before = Instant::now();
-        let mut attention = Attention::new(after(before, 10));
-        attention.asked(after(before, 11));
-        let evidence = attention.evidence(&[], (Some(before), None), after(before, 15));
-        assert_eq!(evidence.silence, Duration::from_secs(4));
-    }
-
-    #[test]
-    fn a_silent_probe_is_forgiven_when_others_are_answered() {
-        let begun = Instant::now();
-        let mut attention = Attention::new(begun);
-        attention.asked(after(begun, 1));
-        attention.heard(&Reading::Silent, after(begun, 3));
-        let life = Some(after(begun, 4));
-        let evidence = attention.evidence(&[], (life, None), after(begun, 60));
-        assert_eq!(evidence.silence, Duration::ZERO);
-    }
-
-    #[test]
-    fn what_could_not_be_asked_tells_nothing() {
-        let begun = Instant::now();
-        let mut attention = Attention::new(begun);
-        attention.asked(after(begun, 1));
-        let no_descriptors = Reading::Unasked("too many open files".to_owned());
-        attention.heard(&no_descriptors, after(begun, 1));
-        let evidence = attention.evidence(&[], (None, None), after(begun, 60));
-        assert_eq!(evidence.silence, Duration::ZERO);
-        assert!(!evidence.has_answered);
-        // Nor does it speak for an origin whose visits are silent.
-        let evidence = attention.evidence(&[visit(30)], (None, None), after(begun, 60));
-        assert_eq!(evidence.silence, Duration::from_secs(30));
-    }
-
-    #[test]
-    fn refusal_counts_from_the_first_and_ends_with_an_answer() {
-        let begun = Instant::now();
-        let mut attention = Attention::new(begun);
-        attention.heard(&Reading::Refused, after(begun, 1));
-        attention.heard(&Reading::Refused, after(begun, 2));
-        let evidence = attention.evidence(&[], (None, None), after(begun, 3));
-        assert_eq!(evidence.refused_for, Duration::from_secs(2));
-        let answer = Reading::Answered {
-            status: 200,
-            took: Duration::ZERO,
-        };
-        attention.heard(&answer, after(begun, 4));
-        let evidence = attention.evidence(&[], (None, None), after(begun, 5));
-        assert_eq!(evidence.refused_for, Duration::ZERO);
-    }
-}
+#[path = "attention_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use super::hook::Occasion;
 use super::incident::{Incident, SCHEMA, Step, Summary};
 use super::journal::{Journal, MOMENT};
 use super::process::Process;
-use super::roster::VisitSeen;
+use super::roster::{VisitSeen, serving};
 use super::senses::listening;
 use super::verdict::{Confidence, Judgement, Verdict};
 use crate::ground::deadline::Deadline;
@@ -64,16 +64,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     };
     let output = scene.process.output().last(LINES);
     let said = match &findings {
-        Some(findings) => sentence(findings, scene.silence, |peer| {
-            let visit = scene
-                .visits
-                .iter()
-                .find(|visit| visit.local == Some(peer))?;
-            Some(format!(
-                "it serves {} (visit {})",
-                visit.request, visit.id.0
-            ))
-        }),
+        Some(findings) => sentence(findings, scene.silence, |peer| serving(&scene.visits, peer)),
         None => of_exit(scene.process, output.last()),
     };
     let now = Timestamp::now();

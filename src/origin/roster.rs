@@ -92,6 +92,13 @@ struct Moved {
     is_lasting: AtomicBool,
 }
 
+/// What the origin does for the peer at this address, if that is one of these visits.
+pub fn serving(visits: &[VisitSeen], peer: SocketAddr) -> Option<String> {
+    let visit = visits.iter().find(|visit| visit.local == Some(peer))?;
+    let number = visit.id.0;
+    Some(format!("it serves {} (visit {number})", visit.request))
+}
+
 impl Roster {
     /// An empty roster; `epoch` is before everything it will ever note.
     pub fn new(epoch: Instant) -> Self {

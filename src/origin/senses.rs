@@ -11,13 +11,13 @@ use super::attention::{Attention, Hoard};
 use super::evidence::aside;
 use super::forensics::{
     ByState, Findings, Listening, TcpState, Vital, accept_queue, by_state, descriptor_limit,
-    examine, strain, stuck, vital,
+    examine, sentence, strain, stuck, vital,
 };
 use super::gate::Generation;
 use super::pid::Pid;
 use super::probe::{self, Reading};
-use super::roster::{Roster, VisitSeen};
-use super::verdict::{self, Evidence, Judgement, Limits};
+use super::roster::{Roster, VisitSeen, serving};
+use super::verdict::{self, Evidence, Judgement, Limits, Verdict};
 use super::view::View;
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
@@ -35,8 +35,9 @@ pub struct Senses {
     /// What the process looked like at the last look.
     vital: Option<Vital>,
     probing: Option<Probing>,
-    /// A close look at the process that is under way.
+    /// A close look at the process that is under way, and the silence it is for.
     examining: Option<Examining>,
+    looked_after: Duration,
     /// A look at what it hoards that is under way.
     rummaging: Option<Rummaging>,
     next_rummage: Instant,
@@ -90,6 +91,7 @@ impl Senses {
             vital: None,
             probing: None,
             examining: None,
+            looked_after: Duration::ZERO,
             rummaging: None,
             next_rummage: now + FIRST_RUMMAGE,
             worth_a_look: first_look(settings.hang.certain),
@@ -167,9 +169,9 @@ impl Senses {
         let noted = (self.roster.last_life(), self.roster.last_shed());
         let evidence = self.attention.evidence(&visits, noted, now);
         let judgement = verdict::judge(&evidence, &self.limits);
-        self.alert = judgement.verdict.is_suspect()
-            || evidence.silence > NOTICED
-            || !evidence.refused_for.is_zero();
+        // A leak grows slowly, and may stay for weeks.
+        let is_urgent = judgement.verdict.is_suspect() && judgement.verdict != Verdict::Leaking;
+        self.alert = is_urgent || evidence.silence > NOTICED || !evidence.refused_for.is_zero();
         self.examine(&evidence);
         if self.alert {
             self.next_probe = self.next_probe.min(now + self.origin.probe.suspect_every);
@@ -228,6 +230,7 @@ impl Senses {
             return;
         }
         self.worth_a_look *= 2;
+        self.looked_after = evidence.silence;
         let at = self.listening.clone();
         let until = Instant::now() + EXAMINING;
         let look = aside(2 * EXAMINING, move || examine(pid, &at, until));
@@ -243,7 +246,11 @@ impl Senses {
             whole.any(|visit| visit.local == Some(peer))
         };
         let found = findings.and_then(|findings| stuck(findings, is_ours));
-        self.attention.examined(found, now);
+        let closely = findings.map(|findings| {
+            let said = sentence(findings, self.looked_after, |peer| serving(&visits, peer));
+            format!("after {:.1} s: {said}", self.looked_after.as_secs_f64())
+        });
+        self.attention.examined(found, closely, now);
     }
 
     /// Looks now and then at what costs more to look at.

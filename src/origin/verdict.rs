@@ -166,6 +166,27 @@ impl Evidence {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Healthy,
+        Self::Starting,
+        Self::StartTimedOut,
+        Self::Busy,
+        Self::Starved,
+        Self::Silent,
+        Self::Stopped,
+        Self::Traced,
+        Self::HungBlocked,
+        Self::HungSpinning,
+        Self::DiskWait,
+        Self::NotListening,
+        Self::Exited,
+        Self::Erroring,
+        Self::Overloaded,
+        Self::Leaking,
+        Self::Requested,
+    ];
+
     /// Those that end a generation, each a label of the restart metric.
     pub const ENDINGS: [Self; 7] = [
         Self::Exited,

@@ -25,6 +25,7 @@ fn healthy() -> Evidence {
         strain: Some((0.0, 0.0)),
         shed: None,
         leaks: Vec::new(),
+        closely: None,
         held: None,
         unseen: Vec::new(),
     }
@@ -212,4 +213,18 @@ fn a_judgement_tells_its_facts_and_what_it_could_not_see() {
     assert!(told.contains("no sign of life for 12.0 s"), "{told}");
     assert!(told.contains("3 requests under way"), "{told}");
     assert_eq!(judgement.evidence_against, evidence.unseen);
+}
+
+#[test]
+fn who_is_ready_and_neither_ran_nor_has_waited_waits_for_a_processor_now() {
+    let ready = |processor, waited| {
+        verdict(|it| {
+            it.silence = secs(60);
+            it.doing = Doing::Running;
+            it.processor_share = Some(processor);
+            it.starved_share = Some(waited);
+        })
+    };
+    assert_eq!(ready(0.0, 0.0), (Verdict::Starved, false));
+    assert_eq!(ready(0.9, 0.0), (Verdict::HungSpinning, true));
 }

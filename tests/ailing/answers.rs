@@ -4,9 +4,11 @@
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::process;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crate::hoards::ERRING;
 use crate::request::Request;
 
 /// How many header lines `/header-bomb` sends, and how long each one's value is: 4 MiB of head.
@@ -15,6 +17,7 @@ const BOMB: (usize, usize) = (256, 16 * 1024);
 /// Writes the answer the path asks for.
 pub fn answer(request: &Request, to: &mut TcpStream) -> io::Result<()> {
     match request.pieces()[..] {
+        _ if ERRING.load(Ordering::Relaxed) => page(request, to, "500 Out Of Order", "broken"),
         [""] => page(request, to, "200 OK", "the ailing origin"),
         ["bytes", n] => {
             let length = parse(n);
@@ -33,8 +36,12 @@ pub fn answer(request: &Request, to: &mut TcpStream) -> io::Result<()> {
             pattern(request, to, parse(n))
         }
         ["drip", milliseconds, n] => drip(request, to, parse(milliseconds), parse(n)),
-        ["slow", _] => page(request, to, "200 OK", "slept well"),
+        ["slow" | "compute" | "query", _] => page(request, to, "200 OK", "slept well"),
         ["stop"] => page(request, to, "200 OK", "continued"),
+        ["leak", ..] => page(request, to, "200 OK", "has more now"),
+        ["stop-accepting" | "close-listener" | "hand-over", ..] => {
+            page(request, to, "200 OK", "the last answer")
+        }
         ["truncated"] => {
             head(to, "200 OK", "Content-Length: 1000")?;
             pattern(request, to, 100)

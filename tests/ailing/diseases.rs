@@ -1,15 +1,17 @@
 //! What never answers, or not in time: the ways in which an origin hangs, stops or dies.
 
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::net::TcpStream;
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
+use crate::blocks;
 use crate::request::Request;
 
 /// Catches SIGTERM and does nothing about it, as a server does that means to look at a flag between two requests and
@@ -26,18 +28,24 @@ pub fn ignore_term() -> io::Result<()> {
 /// an answer is due.
 pub fn fall_ill(request: &Request, connection: &mut TcpStream) -> io::Result<bool> {
     match request.pieces()[..] {
-        ["block", "lock"] => wait_for_own_lock(),
-        ["block", "read"] => read_until_the_peer_ends(connection)?,
-        ["block", "sleep"] => sleep_for_ever(),
+        ["block", what, ref place @ ..] => blocks::wait_for(what, place, connection)?,
         ["spin"] => spin(),
+        ["compute", length] => {
+            compute(milliseconds(length));
+            return Ok(false);
+        }
+        ["query", length] => {
+            blocks::query(milliseconds(length));
+            return Ok(false);
+        }
         ["exit", code] => process::exit(code.parse().unwrap_or(1)),
         ["abort"] => process::abort(),
         ["stop"] => {
             kill_process(getpid(), Signal::STOP)?;
             return Ok(false);
         }
-        ["slow", milliseconds] => {
-            thread::sleep(Duration::from_millis(milliseconds.parse().unwrap_or(0)));
+        ["slow", length] => {
+            thread::sleep(milliseconds(length));
             return Ok(false);
         }
         _ => return Ok(false),
@@ -45,28 +53,23 @@ pub fn fall_ill(request: &Request, connection: &mut TcpStream) -> io::Result<boo
     Ok(true)
 }
 
-/// Asks for more of a request that is already whole: a hang in `read` that only the peer can end.
-fn read_until_the_peer_ends(connection: &mut TcpStream) -> io::Result<()> {
-    let mut piece = [0; 4096];
-    while connection.read(&mut piece)? > 0 {}
-    Ok(())
-}
-
-/// Locks what this very thread holds: asleep in `futex` for ever.
-fn wait_for_own_lock() {
-    let lock = Mutex::new(());
-    let _held = lock.lock();
-    let _never = lock.lock();
-}
-
-fn sleep_for_ever() {
-    loop {
-        thread::sleep(Duration::from_secs(3600));
-    }
-}
-
 fn spin() {
     loop {
         std::hint::spin_loop();
     }
+}
+
+/// Works for so much of a processor's time, however long that takes.
+fn compute(length: Duration) {
+    let used = || {
+        let read = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let nanoseconds = read.split(' ').next().and_then(|word| word.parse().ok());
+        Duration::from_nanos(nanoseconds.unwrap_or(u64::MAX))
+    };
+    let end = used().saturating_add(length);
+    while used() < end {}
+}
+
+fn milliseconds(number: &str) -> Duration {
+    Duration::from_millis(number.parse().unwrap_or(0))
 }

@@ -1,7 +1,7 @@
 //! Where the origin listens: a port, or a unix socket.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -44,6 +44,19 @@ impl Listener {
             Listener::Tcp(listener) => listener.try_clone().map(Listener::Tcp),
             Listener::Unix(listener) => listener.try_clone().map(Listener::Unix),
         }
+    }
+
+    /// A handle to give away.
+    pub fn handle(&self) -> io::Result<OwnedFd> {
+        match self.try_clone()? {
+            Listener::Tcp(listener) => Ok(listener.into()),
+            Listener::Unix(listener) => Ok(listener.into()),
+        }
+    }
+
+    /// From now on nobody listens there, though the handle stays.
+    pub fn shut(&self) -> io::Result<()> {
+        TcpStream::from(self.handle()?).shutdown(Shutdown::Both)
     }
 
     /// Where it listens, as it may be written behind `--listen`.

@@ -3,8 +3,8 @@
 //! A deliberately primitive web server: blocking sockets, no timeout anywhere, one connection at a time (unless
 //! `--threads` says otherwise), each closed after its answer. Whoever holds its one thread holds everybody: that is the
 //! disease Leeward cures. The path of a request chooses the symptom: [`answers`] hold the ordinary and odd answers,
-//! [`lasting`] those that go on, [`goahead`] those of one real server, [`diseases`] what never answers, and [`request`] reads what was
-//! asked.
+//! [`lasting`] those that go on, [`goahead`] those of one real server, [`diseases`] and [`blocks`] what never answers,
+//! [`hoards`] what is never let go of, and [`request`] reads what was asked.
 //!
 //! ```text
 //! ailing --listen ADDR|unix:PATH [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
@@ -14,8 +14,10 @@
 //! Once it listens it says `ailing: listening on ADDR` (the real port) on standard output.
 
 mod answers;
+mod blocks;
 mod diseases;
 mod goahead;
+mod hoards;
 mod lasting;
 mod ledger;
 mod listener;
@@ -106,9 +108,9 @@ impl Server {
         loop {
             self.goahead.iter().for_each(Term::between_requests);
             match self.listener.accept() {
-                Ok(mut connection) => {
+                Ok(connection) => {
                     self.goahead.iter().for_each(Term::within_a_request);
-                    let _ = self.serve(&mut connection);
+                    let _ = self.serve(connection);
                 }
                 Err(_) => thread::sleep(Duration::from_millis(10)),
             }
@@ -116,24 +118,26 @@ impl Server {
     }
 
     /// Reads one request, notes it, answers it; dropping the connection closes it.
-    fn serve(&self, connection: &mut TcpStream) -> io::Result<()> {
-        let Some(mut request) = Request::read_head(connection)? else {
+    fn serve(&self, mut connection: TcpStream) -> io::Result<()> {
+        let Some(mut request) = Request::read_head(&mut connection)? else {
             return Ok(());
         };
         if request.path() != "/early" {
-            request.read_body(connection)?;
+            request.read_body(&mut connection)?;
         }
         self.ledger.note(&request)?;
-        if diseases::fall_ill(&request, connection)? {
+        hoards::hoard(&request)?;
+        if diseases::fall_ill(&request, &mut connection)? {
             return Ok(());
         }
         let is_answered = match self.goahead {
-            Some(_) => goahead::answer(&request, connection)?,
+            Some(_) => goahead::answer(&request, &mut connection)?,
             None => false,
         };
-        if is_answered || lasting::answer(&request, connection)? {
-            return Ok(());
+        if !is_answered && !lasting::answer(&request, &mut connection)? {
+            answers::answer(&request, &mut connection)?;
         }
-        answers::answer(&request, connection)
+        drop(connection);
+        hoards::fall_ill_afterwards(&request, &self.listener)
     }
 }

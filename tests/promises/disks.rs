@@ -1,88 +1,19 @@
 //! A disk that is full, gone, read-only or hung costs the exchange that needs it a clear error, and nobody else
 //! anything.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::house::{DUE, behind, somebody_else_is_served};
 use crate::skip;
+use crate::support::Leeward;
 use crate::support::frames::{DATA, Raw, WINDOW_UPDATE};
 use crate::support::h1::{self, Connection};
 use crate::support::h2;
+use crate::support::mounted::Mounted;
 use crate::support::response::pattern;
-use crate::support::{Leeward, Skip};
-
-/// A file system of its own; gone when dropped.
-struct Mounted {
-    directory: TempDir,
-}
-
-/// A file system that is held still; let go when dropped, because whoever waits for it cannot even be killed.
-struct Frozen(PathBuf);
-
-impl Mounted {
-    /// One in memory, with these options.
-    fn tmpfs(options: &str) -> Result<Mounted, Skip> {
-        Mounted::at(TempDir::new(), &["-t", "tmpfs", "-o", options, "tmpfs"])
-    }
-
-    /// One of some MiB in a file.
-    fn ext4() -> Result<Mounted, Skip> {
-        let files = TempDir::new().map_err(|error| Skip(error.to_string()))?;
-        let image = files.path().join("image");
-        let file = std::fs::File::create(&image).map_err(|error| Skip(error.to_string()))?;
-        file.set_len(32 << 20)
-            .map_err(|error| Skip(error.to_string()))?;
-        run("mkfs.ext4", &["-q", &image.display().to_string()])?;
-        let image = image.display().to_string();
-        // Once mounted, the file lives on without its name.
-        Mounted::at(TempDir::new(), &["-o", "loop", &image])
-    }
-
-    fn at(directory: std::io::Result<TempDir>, arguments: &[&str]) -> Result<Mounted, Skip> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(Skip("mounting a file system needs root".to_owned()));
-        }
-        let directory = directory.map_err(|error| Skip(error.to_string()))?;
-        let place = directory.path().display().to_string();
-        run("mount", &[arguments, &[&place]].concat())?;
-        Ok(Mounted { directory })
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn freeze(&self) -> Result<Frozen, Skip> {
-        run("fsfreeze", &["-f", &self.path().display().to_string()])?;
-        Ok(Frozen(self.path().to_owned()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = run("umount", &["-l", &self.path().display().to_string()]);
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = run("fsfreeze", &["-u", &self.0.display().to_string()]);
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<(), Skip> {
-    let told = |why: &dyn std::fmt::Display| Skip(format!("`{program} {arguments:?}`: {why}"));
-    let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| told(&error))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(told(&String::from_utf8_lossy(&output.stderr).trim())),
-    }
-}
 
 /// Leeward with little memory, and its spool there.
 fn spooling_to(directory: &Path, more: &str) -> Leeward {

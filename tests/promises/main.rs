@@ -4,6 +4,7 @@
 mod support;
 
 mod abuse;
+mod brought_on;
 mod clients;
 mod command_line;
 mod control;
@@ -14,6 +15,7 @@ mod disks;
 mod drains;
 mod drills;
 mod endings;
+mod false_alarms;
 mod grpc;
 mod house;
 mod incidents;
@@ -26,10 +28,12 @@ mod protocols;
 mod real_origins;
 mod routes;
 mod service;
+mod sickness_table;
 mod sicknesses;
 mod spool;
 mod stalls;
 mod streams;
 mod streams_of_clients;
+mod told;
 mod traffic;
 mod tunnels;

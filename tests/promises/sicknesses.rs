@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::house::{DUE, behind, incidents};
+use rustix::process::Signal;
+
+use crate::brought_on::signalled;
+use crate::house::{DUE, behind, incidents, wait_metric};
 use crate::support::{Leeward, h1};
 
 /// What a hang takes that is not certain, by default.
@@ -71,4 +74,28 @@ fn a_slow_page_is_not_taken_for_a_client_that_holds_the_origin() {
     let response = slow.join().expect("a client").expect("an answer");
     assert_eq!(response.status, 200);
     assert!(incidents(&leeward).is_empty());
+}
+
+/// A close look has two seconds, however much there is to see, and the incident is written with what was seen.
+#[test]
+fn a_thousand_threads_do_not_hold_the_incident_up() {
+    let leeward = behind(&["--threads", "1000"], "");
+    wait_metric(&leeward, "leeward_origin_threads 1000");
+    let _held = signalled(&leeward, Signal::STOP).expect("a signal");
+    let begun = Instant::now();
+    leeward.wait_log("incident opened", DUE);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    let incident = only_incident(&leeward);
+    let threads = &incident["findings"]["processes"][0]["threads"];
+    let seen = threads.as_array().map_or(0, Vec::len);
+    println!(
+        "{seen} threads, {took:?}, {}",
+        incident["findings"]["truncated"]
+    );
+    let is_all = seen == 1000 && incident["findings"]["truncated"].is_null();
+    let is_short = incident["findings"]["truncated"].is_string();
+    assert!(is_all || is_short && seen >= 100, "{seen}");
+    let sentence = incident["sentence"].as_str().unwrap_or_default();
+    assert!(sentence.contains("is stopped (state T"), "{sentence}");
 }

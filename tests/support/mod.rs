@@ -6,11 +6,13 @@
 // Each test binary takes in the whole harness and uses the part it needs.
 #![allow(dead_code, unused_imports)]
 
+pub mod control_group;
 pub mod family;
 pub mod frames;
 pub mod h1;
 pub mod h2;
 pub mod leeward;
+pub mod mounted;
 pub mod netns;
 pub mod origin;
 pub mod process;

@@ -36,6 +36,8 @@ pub enum Why {
     Stopped,
     /// A debugger holds it.
     Traced,
+    /// Its control group is frozen, as by `docker pause`.
+    Frozen,
     /// It is in the kernel, on a disk or a network file system; not even KILL reaches it there.
     DiskWait,
     /// It writes to a socket or pipe whose other end does not read.
@@ -73,7 +75,23 @@ impl Blame<'_> {
             Why::Exited | Why::Stopped => true,
             Why::Writing | Why::Reading => self
                 .thread
-                .is_some_and(|thread| thread.movement == Movement::Still && through(door, thread)),
+                .is_some_and(|thread| thread.movement == Movement::Still && door.leads_to(thread)),
+            _ => false,
+        }
+    }
+}
+
+impl Door {
+    /// Whether the connection this thread's call is about came through the door.
+    pub(super) fn leads_to(&self, thread: &Thread) -> bool {
+        let socket = thread
+            .descriptor
+            .as_ref()
+            .and_then(|descriptor| descriptor.socket.as_ref());
+        match (&self.at, socket.and_then(Seen::known)) {
+            (Listening::Tcp(addr), Some(SocketRow::Tcp(row))) => row.local.port() == addr.port(),
+            // An accepted unix socket bears the path of its listener.
+            (Listening::Unix(path), Some(SocketRow::Unix(row))) => row.path.as_ref() == Some(path),
             _ => false,
         }
     }
@@ -136,8 +154,27 @@ fn of_process(process: &Process) -> Option<Why> {
         Some(RunState::Traced) => Some(Why::Traced),
         // With threads left, only the first one has ended.
         Some(RunState::Zombie | RunState::Dead) if process.threads.len() <= 1 => Some(Why::Exited),
+        _ if is_frozen(process) => Some(Why::Frozen),
         _ => None,
     }
+}
+
+/// Where frozen threads wait, by the kernel's function or, where that one was inlined, by its caller; asleep as here, no
+/// other thread is ever there. The first two are of `cgroup.freeze`, the others of the freezer of version 1.
+const FREEZER: [&str; 4] = [
+    "do_freezer_trap",
+    "get_signal",
+    "__refrigerator",
+    "do_syscall_64",
+];
+
+/// Such a process looks asleep, in whatever call it was when the group was frozen.
+fn is_frozen(process: &Process) -> bool {
+    let trapped = |thread: &Thread| {
+        let function = thread.wait_channel.known().and_then(Option::as_deref);
+        function.is_some_and(|function| FREEZER.contains(&function))
+    };
+    !process.threads.is_empty() && process.threads.iter().all(trapped)
 }
 
 fn of_thread(thread: &Thread, gap: Duration) -> Why {
@@ -174,19 +211,6 @@ fn of_thread(thread: &Thread, gap: Duration) -> Why {
         (WaitKind::Sleep | WaitKind::Other, _) => Why::Asleep,
         (WaitKind::Child, _) => Why::Child,
         (WaitKind::Accept | WaitKind::Poll | WaitKind::Signal, _) => Why::Idle,
-    }
-}
-
-fn through(door: &Door, thread: &Thread) -> bool {
-    let socket = thread
-        .descriptor
-        .as_ref()
-        .and_then(|descriptor| descriptor.socket.as_ref());
-    match (&door.at, socket.and_then(Seen::known)) {
-        (Listening::Tcp(addr), Some(SocketRow::Tcp(row))) => row.local.port() == addr.port(),
-        // An accepted unix socket bears the path of its listener.
-        (Listening::Unix(path), Some(SocketRow::Unix(row))) => row.path.as_ref() == Some(path),
-        _ => false,
     }
 }
 
@@ -297,6 +321,21 @@ mod tests {
         let blame = blame(&findings, &|_| None).expect("there is a process");
         assert_eq!((blame.why, blame.thread), (Why::Stopped, None));
         assert!(blame.is_conclusive(&findings.door));
+    }
+
+    #[test]
+    fn a_freeze_is_the_whole_process_s_and_may_be_thawed() {
+        let trapped = |tid| {
+            let mut one = thread(tid, call("accept4", 3));
+            one.wait_channel = Seen::Known(Some("get_signal".into()));
+            one
+        };
+        let findings = scene::findings(vec![trapped(100), trapped(101)]);
+        let frozen = blame(&findings, &|_| None).expect("there is a process");
+        assert_eq!((frozen.why, frozen.thread), (Why::Frozen, None));
+        assert!(!frozen.is_conclusive(&findings.door));
+        let one_of_two = vec![trapped(100), thread(101, call("futex", 0))];
+        assert_eq!(blamed(one_of_two), (101, Why::Locked));
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(super) fn process(number: u32, threads: Vec<Thread>) -> Process {
             state: Seen::Known(RunState::Sleeping),
             cpu: Seen::Known(Duration::ZERO),
             queued: Seen::Known(Duration::ZERO),
+            turns: Seen::Known(1),
             threads: Seen::Known(1),
             resident_bytes: Seen::Known(1 << 20),
             descriptors: Seen::Known(8),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::seen::{self, Seen, text};
-use super::stat::{self, RunState};
+use super::stat::{self, RunState, SchedStat};
 use crate::origin::pid::Pid;
 
 /// What one process looks like at one instant. Counters only rise while the process lives, but see `queued`.
@@ -23,6 +23,8 @@ pub struct Vital {
     /// thread exits. Of a process with more than 256 threads, only that many are summed.
     #[serde(rename = "queued_seconds", serialize_with = "seen::seen_seconds")]
     pub queued: Seen<Duration>,
+    /// How often those threads were given a processor, with the same reservations. Whoever is stopped never is.
+    pub turns: Seen<u64>,
     /// How many threads it has.
     pub threads: Seen<u32>,
     /// Resident memory in bytes; 0 after its exit.
@@ -40,11 +42,13 @@ pub struct Vital {
 pub fn vital(pid: Pid) -> Vital {
     let stat = parsed(&format!("/proc/{pid}/stat"), stat::stat);
     let status = parsed(&format!("/proc/{pid}/status"), stat::status);
+    let sched = sched(pid, stat.known().map_or(1, |stat| stat.threads));
     Vital {
         comm: stat.part(|stat| stat.comm.clone()),
         state: stat.part(|stat| stat.state),
         cpu: stat.part(|stat| stat.cpu),
-        queued: queued(pid, stat.known().map_or(1, |stat| stat.threads)),
+        queued: sched.part(|sched| sched.queued),
+        turns: sched.part(|sched| sched.turns),
         threads: stat.part(|stat| stat.threads),
         resident_bytes: status.part(|status| status.resident_bytes.unwrap_or(0)),
         descriptors: descriptors(pid),
@@ -77,21 +81,27 @@ pub(super) fn parsed<T>(path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Se
 
 const MOST_SUMMED: usize = 256;
 
-fn queued(pid: Pid, threads: u32) -> Seen<Duration> {
-    let of_task = |path: &str| parsed(path, stat::sched_stat).map(|read| read.queued);
+fn sched(pid: Pid, threads: u32) -> Seen<SchedStat> {
+    let of_task = |path: &str| parsed(path, stat::sched_stat);
     if threads <= 1 {
         return of_task(&format!("/proc/{pid}/schedstat"));
     }
     let tasks = format!("/proc/{pid}/task");
     Seen::from_io(fs::read_dir(&tasks), &tasks).and_then(|entries| {
-        let mut sum = None;
+        let mut sum: Option<SchedStat> = None;
         let mut why = format!("{tasks}: no thread could be read");
         for entry in entries.flatten().take(MOST_SUMMED) {
             match of_task(&format!(
                 "{tasks}/{}/schedstat",
                 entry.file_name().to_string_lossy()
             )) {
-                Seen::Known(one) => sum = Some(sum.unwrap_or(Duration::ZERO) + one),
+                Seen::Known(one) => {
+                    sum = Some(sum.map_or(one, |sum| SchedStat {
+                        ran: sum.ran + one.ran,
+                        queued: sum.queued + one.queued,
+                        turns: sum.turns + one.turns,
+                    }))
+                }
                 Seen::Hidden(reason) => why = reason,
             }
         }

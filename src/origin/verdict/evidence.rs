@@ -68,6 +68,8 @@ pub struct Evidence {
     pub shed: Option<Duration>,
     /// What it has more of than it should.
     pub leaks: Vec<String>,
+    /// What the last close look during this silence found.
+    pub closely: Option<String>,
     /// What holds the whole origin for certain, if something was found to.
     pub held: Option<Held>,
     /// What could not be seen, and why.
@@ -94,14 +96,21 @@ const WORTH_A_WORD: Duration = Duration::from_millis(100);
 impl Evidence {
     /// Ready to run and kept waiting, for a good part of the time and for longer than it ran; where that cannot be seen,
     /// the host's own word counts. Or the host is out of memory, and nobody's pages stay where they are.
+    ///
+    /// The kernel counts a wait when it is over: who is ready, and neither ran nor waited, waits right now.
     pub(super) fn is_starved(&self) -> bool {
         let ran = self.processor_share.unwrap_or(0.0);
         let (processor, memory) = self.strain.unwrap_or_default();
         let waits = match self.starved_share {
+            Some(waited) if self.is_ready() && waited + ran < STARVED => true,
             Some(waited) => waited > STARVED && waited > ran,
             None => processor > STRAINED,
         };
         waits || memory > STRAINED
+    }
+
+    fn is_ready(&self) -> bool {
+        self.doing == Doing::Running && self.processor_share.is_some()
     }
 
     /// Each fact as a short sentence, those that say nothing left out.
@@ -158,6 +167,9 @@ impl Evidence {
             say(format!("requests were turned away {} ago", seconds(shed)));
         }
         self.leaks.iter().cloned().for_each(&mut say);
+        if let Some(closely) = &self.closely {
+            say(closely.clone());
+        }
         if let Some(held) = &self.held {
             say(format!("{}, for {}", held.by, seconds(held.length)));
         }

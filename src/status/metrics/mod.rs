@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::{ByWord, Snapshot};
 use crate::origin::State;
+use crate::origin::verdict::Verdict;
 use families::{Families, Written};
 
 /// In which text the metrics are told.
@@ -162,6 +163,10 @@ fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let state = |state: State| (state.word(), u32::from(state == origin.state));
     let states = ByWord(State::ALL.map(state).to_vec());
     to.gauges("leeward_origin_state", help, PLAIN, "state", &states)?;
+    let help = "What is believed of the origin: 1 for the present verdict, 0 for the others.";
+    let verdict = |it: Verdict| (it.word(), u32::from(Some(it) == origin.verdict));
+    let verdicts = ByWord(Verdict::ALL.map(verdict).to_vec());
+    to.gauges("leeward_origin_verdict", help, PLAIN, "verdict", &verdicts)?;
     let help = "1 while requests reach the origin.";
     let up = Some(u32::from(origin.up));
     to.gauge("leeward_origin_up", help, PLAIN, up)?;
@@ -246,6 +251,8 @@ mod tests {
             "leeward_origin_state{state=\"hung\"} 1",
             "leeward_origin_state{state=\"ready\"} 0",
             "leeward_origin_up 0",
+            "leeward_origin_verdict{verdict=\"hung-blocked\"} 1",
+            "leeward_origin_verdict{verdict=\"leaking\"} 0",
             "leeward_origin_restarts_total{verdict=\"hung-blocked\"} 2",
             "leeward_origin_restarts_total{verdict=\"requested\"} 0",
             "leeward_origin_probes_total{result=\"silent\"} 3",

@@ -10,7 +10,7 @@ use super::blame::{Blame, Why, blame};
 use super::findings::{Findings, Process};
 use super::seen::Seen;
 use super::thread::{Movement, Thread};
-use words::{behind, hint, meaning, span, tcp};
+use words::{behind, hint, meaning, of_a_file, span, tcp};
 
 /// Says what holds the origin up. `held` is how long nothing has moved, as seen from outside; `story` tells what the
 /// origin is doing for the peer at an address ("it serves GET /big.bin from exchange 5512"), where that is known.
@@ -23,7 +23,7 @@ pub fn sentence(
         return format!("nothing could be seen of process {}", findings.root);
     };
     let mut said = match blamed.thread {
-        Some(thread) => of_thread(&blamed, thread, findings, held),
+        Some(thread) => shut_door(findings) + &of_thread(&blamed, thread, findings, held),
         None => of_process(&blamed),
     };
     if let Some(told) = blamed
@@ -53,6 +53,9 @@ fn of_process(blamed: &Blame<'_>) -> String {
             format!("{name} is stopped under the debugger with process number {tracer}")
         }
         (Why::Traced, None) => format!("{name} is stopped by a debugger (state t)"),
+        (Why::Frozen, _) => format!(
+            "{name} is frozen by its control group: someone paused its service or container"
+        ),
         (Why::Stopped, None) => {
             let tracer = match process.vital.tracer {
                 Seen::Known(_) => "no tracer",
@@ -72,7 +75,7 @@ fn of_process(blamed: &Blame<'_>) -> String {
 }
 
 fn of_thread(blamed: &Blame<'_>, thread: &Thread, findings: &Findings, held: Duration) -> String {
-    let who = format!("thread {} of {}", thread.tid, comm(blamed.process));
+    let who = format!("thread {} of {}", thread.tid, family_name(blamed, findings));
     match blamed.why {
         Why::Spinning => {
             let share = thread
@@ -98,7 +101,7 @@ fn of_thread(blamed: &Blame<'_>, thread: &Thread, findings: &Findings, held: Dur
     };
     let place = match call.descriptor {
         Some(number) => format!("{}({number})", call.name),
-        None => call.name.to_string(),
+        None => format!("{}{}", call.name, behind_a_name(thread)),
     };
     let mut said = match thread.movement {
         Movement::Still => format!("{who} has been in {place} for {}", span(held)),
@@ -109,6 +112,13 @@ fn of_thread(blamed: &Blame<'_>, thread: &Thread, findings: &Findings, held: Dur
     };
     if let Some(descriptor) = &thread.descriptor {
         let _ = write!(said, ": {}", behind(descriptor, blamed.why));
+    }
+    if thread
+        .tcp()
+        .is_some_and(|row| !row.peer.ip().is_unspecified())
+        && !findings.door.leads_to(thread)
+    {
+        said += ", a connection of its own and no client's";
     }
     if still {
         said += meaning(blamed.why, call);
@@ -172,9 +182,19 @@ fn alike(blamed: &Blame<'_>) -> String {
     }
 }
 
+/// What is wrong with the door goes before whatever the threads may be at.
+fn shut_door(findings: &Findings) -> String {
+    match (&findings.door.queue, findings.processes.first()) {
+        (Seen::Known(None), Some(process)) if !process.vital.state.is_gone() => {
+            let at = &findings.door.at;
+            format!("nobody listens on {at}, though {} runs; ", name(process))
+        }
+        _ => String::new(),
+    }
+}
+
 fn at_the_door(findings: &Findings) -> String {
     match findings.door.queue {
-        Seen::Known(None) => format!("; nobody listens on {}", findings.door.at),
         Seen::Known(Some(queue)) if queue.waiting > 0 => {
             let limit = queue
                 .limit
@@ -197,6 +217,25 @@ fn name(process: &Process) -> String {
     }
 }
 
+/// The name of the process to blame, and whose child it is.
+fn family_name(blamed: &Blame<'_>, findings: &Findings) -> String {
+    let own = comm(blamed.process);
+    match findings.processes.first() {
+        Some(root) if root.pid != blamed.process.pid => {
+            format!("{own} (a child process of {})", name(root))
+        }
+        _ => own,
+    }
+}
+
+/// What the kernel is at with a file that the call names by a path, which only the process knows.
+fn behind_a_name(thread: &Thread) -> &'static str {
+    match thread.wait_channel.known() {
+        Some(Some(function)) => of_a_file(function),
+        _ => "",
+    }
+}
+
 fn comm(process: &Process) -> String {
     process
         .vital
@@ -207,149 +246,4 @@ fn comm(process: &Process) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::origin::forensics::scene::{self, call, thread};
-    use crate::origin::forensics::sockets::AcceptQueue;
-    use crate::origin::forensics::stat::RunState;
-    use crate::origin::pid::Pid;
-
-    const HELD: Duration = Duration::from_millis(28_900);
-
-    fn told(threads: Vec<Thread>) -> String {
-        sentence(&scene::findings(threads), HELD, |_| None)
-    }
-
-    #[test]
-    fn a_blocked_writer_is_told_with_its_peer_and_its_request() {
-        let mut row = scene::client();
-        row.unsent = 2_500_000;
-        let findings = scene::findings(vec![scene::on_socket(thread(100, call("write", 7)), row)]);
-        assert_eq!(
-            sentence(&findings, HELD, |peer| (peer.port() == 51234)
-                .then(|| "it serves GET /big.bin from exchange 5512".into())),
-            "thread 100 of goahead has been in write(7) for 28.9 s: socket 127.0.0.1:8080 to 127.0.0.1:51234, \
-             ESTABLISHED, 2.5 MB unsent; the other end does not read; it serves GET /big.bin from exchange 5512"
-        );
-    }
-
-    #[test]
-    fn a_blocked_reader_is_told_with_how_long_its_peer_is_silent() {
-        let mut row = scene::client();
-        row.traffic = Some(scene::traffic(512, Duration::from_millis(29_100)));
-        assert_eq!(
-            told(vec![scene::on_socket(thread(100, call("read", 4)), row)]),
-            "thread 100 of goahead has been in read(4) for 28.9 s: socket 127.0.0.1:8080 to 127.0.0.1:51234, \
-             ESTABLISHED, nothing to read, last data 29.1 s ago; the other end sends nothing"
-        );
-    }
-
-    #[test]
-    fn a_peer_that_never_said_a_word_is_told_as_such() {
-        let mut row = scene::client();
-        row.traffic = Some(scene::traffic(0, Duration::from_secs(300)));
-        let told = told(vec![scene::on_socket(
-            thread(100, call("recvfrom", 4)),
-            row,
-        )]);
-        assert!(
-            told.contains("nothing to read, no data ever, open for 5 min; the other end"),
-            "{told}"
-        );
-    }
-
-    #[test]
-    fn a_stopped_process_is_told_with_its_likely_cause() {
-        let mut findings = scene::findings(vec![]);
-        findings.processes[0].vital.state = Seen::Known(RunState::Stopped);
-        assert_eq!(
-            sentence(&findings, HELD, |_| None),
-            "process 100 (goahead) is stopped (state T, no tracer): someone sent it SIGSTOP"
-        );
-        findings.processes[0].vital.tracer = Seen::Known(Pid::new(555));
-        assert_eq!(
-            sentence(&findings, HELD, |_| None),
-            "process 100 (goahead) is stopped under the debugger with process number 555"
-        );
-    }
-
-    #[test]
-    fn a_lock_is_told_with_how_many_wait_alike() {
-        assert_eq!(
-            told(vec![
-                thread(100, call("futex", 0)),
-                thread(101, call("futex", 0)),
-                thread(102, call("futex", 0))
-            ]),
-            "thread 100 of goahead has been in futex for 28.9 s; it waits for a lock (futex) that another thread holds, \
-             or for work; 2 other threads of it are in futex too"
-        );
-    }
-
-    #[test]
-    fn a_spinning_thread_is_told_with_its_share_of_a_core() {
-        assert_eq!(
-            told(vec![scene::spinning(100)]),
-            "thread 100 of goahead is running, in no system call, and used 99 % of a core between two samples"
-        );
-    }
-
-    #[test]
-    fn idleness_with_a_crowd_at_the_door_names_the_crowd() {
-        let mut findings = scene::findings(vec![thread(100, call("epoll_wait", 3))]);
-        findings.door.queue = Seen::Known(Some(AcceptQueue {
-            waiting: 3,
-            limit: Some(128),
-        }));
-        assert_eq!(
-            sentence(&findings, HELD, |_| None),
-            "thread 100 of goahead has been in epoll_wait(3) for 28.9 s; it waits for events, as an idle server does; \
-             3 connections wait to be accepted (at most 128 may)"
-        );
-        findings.door.queue = Seen::Known(None);
-        assert!(
-            sentence(&findings, HELD, |_| None).ends_with("; nobody listens on 127.0.0.1:8080")
-        );
-    }
-
-    #[test]
-    fn a_thread_that_moves_is_not_said_to_have_been_there_all_along() {
-        let mut one = scene::on_socket(thread(100, call("write", 7)), scene::client());
-        one.movement = Movement::Moved;
-        let told = told(vec![one]);
-        assert!(
-            told.starts_with("thread 100 of goahead is in write(7) again and again"),
-            "{told}"
-        );
-        assert!(!told.contains("28.9"), "{told}");
-    }
-
-    #[test]
-    fn a_hidden_call_leaves_the_kernel_function_and_the_fullest_connection() {
-        let mut one = thread(
-            100,
-            Seen::Hidden("/proc/100/task/100/syscall: not permitted".into()),
-        );
-        one.wait_channel = Seen::Known(Some("sk_stream_wait_memory".into()));
-        let mut findings = scene::findings(vec![one]);
-        let mut row = scene::client();
-        row.unsent = 1_200;
-        findings.door.fullest = Seen::Known(vec![row]);
-        assert_eq!(
-            sentence(&findings, HELD, |_| None),
-            "thread 100 of goahead is asleep (state S) in the kernel's sk_stream_wait_memory (a socket whose peer does not \
-             read) and did not wake between two samples; its system call could not be read: /proc/100/task/100/syscall: not permitted; the fullest connection at \
-             its door is 127.0.0.1:8080 to 127.0.0.1:51234, ESTABLISHED, 1.2 kB unsent"
-        );
-    }
-
-    #[test]
-    fn a_process_that_is_gone_is_told_as_gone() {
-        let mut findings = scene::findings(vec![]);
-        findings.processes[0].vital.state = Seen::Hidden("/proc/100/stat: no longer there".into());
-        assert_eq!(
-            sentence(&findings, HELD, |_| None),
-            "process 100 is gone, or /proc hides it from this program (hidepid)"
-        );
-    }
-}
+mod tests;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::origin::forensics::blame::Why;
 use crate::origin::forensics::descriptor::{Descriptor, Link};
 use crate::origin::forensics::seen::Seen;
-use crate::origin::forensics::sockets::{SocketRow, TcpRow, UnixRow};
-use crate::origin::forensics::syscall::Syscall;
+use crate::origin::forensics::sockets::{SocketRow, TcpRow, TcpState, UnixRow};
+use crate::origin::forensics::syscall::{Syscall, WaitKind};
 
 /// What stands behind a descriptor.
 pub(super) fn behind(descriptor: &Descriptor, why: Why) -> String {
@@ -25,8 +25,13 @@ pub(super) fn behind(descriptor: &Descriptor, why: Why) -> String {
 
 /// A TCP socket, as far as it matters to a thread in such a plight.
 pub(super) fn tcp(row: &TcpRow, why: Why) -> String {
+    if row.state == TcpState::Listen {
+        // The kernel counts connections there, and not bytes.
+        return format!("{}, the door itself", row.local);
+    }
     let mut said = format!("{} to {}, {}", row.local, row.peer, row.state);
-    if row.unsent > 0 {
+    // The question that is still on its way counts as a byte.
+    if row.unsent > 0 && row.state != TcpState::SynSent {
         let _ = write!(said, ", {} unsent", size(row.unsent));
     }
     match row.unread {
@@ -75,7 +80,15 @@ pub(super) fn meaning(why: Why, call: &Syscall) -> &'static str {
         }
         Why::Locked => "; it waits for a lock",
         Why::Child => "; it waits for a child process",
+        Why::Idle if call.waits_for == WaitKind::Accept => {
+            "; it waits for a connection, as an idle server does"
+        }
         Why::Idle => "; it waits for events, as an idle server does",
+        Why::File if call.descriptor.is_some() => "; that file gives or takes nothing",
+        Why::File => "; it waits for a file or a file system",
+        Why::Asleep if call.waits_for == WaitKind::Sleep => {
+            "; it sleeps, as its own code told it to"
+        }
         _ => "",
     }
 }
@@ -96,6 +109,21 @@ pub(super) fn hint(function: &str) -> &'static str {
     }
 }
 
+/// What a kernel function says of a file that is not open yet.
+pub(super) fn of_a_file(function: &str) -> &'static str {
+    match function {
+        "wait_for_partner" | "fifo_open" => " (a FIFO that nobody has opened at its other end)",
+        "request_wait_answer" | "__fuse_simple_request" | "fuse_get_req" => {
+            " (a FUSE file system whose server does not answer)"
+        }
+        "rpc_wait_bit_killable" | "nfs_wait_bit_killable" => {
+            " (an NFS server that does not answer)"
+        }
+        "percpu_rwsem_wait" => " (a file system that is frozen)",
+        _ => "",
+    }
+}
+
 /// A duration as people write it.
 pub(super) fn span(span: Duration) -> String {
     match span.as_secs() {
@@ -110,7 +138,7 @@ pub(super) fn span(span: Duration) -> String {
 pub(super) fn size(bytes: u32) -> String {
     let bytes = f64::from(bytes);
     if bytes < 1e3 {
-        format!("{bytes:.0} bytes")
+        format!("{bytes:.0} byte{}", if bytes == 1.0 { "" } else { "s" })
     } else if bytes < 1e6 {
         format!("{:.1} kB", bytes / 1e3)
     } else {
@@ -128,8 +156,8 @@ mod tests {
             [5, 1_500, 119_900, 180_000, 10_800_000].map(|ms| span(Duration::from_millis(ms)));
         assert_eq!(spans, ["5 ms", "1.5 s", "119.9 s", "3 min", "3.0 h"]);
         assert_eq!(
-            [999, 1_000, 2_500_000].map(size),
-            ["999 bytes", "1.0 kB", "2.5 MB"]
+            [1, 999, 1_000, 2_500_000].map(size),
+            ["1 byte", "999 bytes", "1.0 kB", "2.5 MB"]
         );
     }
 }

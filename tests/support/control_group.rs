@@ -1,0 +1,55 @@
+//! A control group (version 1) that a test puts an origin into: little of a processor, or frozen.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Skip;
+
+/// A group of one controller; when dropped, it is thawed, those in it go back to where all begin, and it is removed.
+pub struct Group {
+    controller: &'static str,
+    path: PathBuf,
+}
+
+impl Group {
+    /// An empty group of this controller, or why there is none.
+    pub fn new(controller: &'static str) -> Result<Group, Skip> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let root = Path::new("/sys/fs/cgroup").join(controller);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = root.join(format!("leeward-test-{}-{number}", std::process::id()));
+        let refused = |error| Skip(format!("control groups of {controller}: {error}"));
+        std::fs::create_dir(&path).map_err(refused)?;
+        Ok(Group { controller, path })
+    }
+
+    /// Writes one of its files.
+    pub fn set(&self, file: &str, value: &str) -> Result<(), Skip> {
+        let path = self.path.join(file);
+        std::fs::write(&path, value).map_err(|error| Skip(format!("{}: {error}", path.display())))
+    }
+
+    /// Takes in a process with all its threads.
+    pub fn take(&self, pid: u32) -> Result<(), Skip> {
+        self.set("cgroup.procs", &pid.to_string())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.controller == "freezer" {
+            let _ = self.set("freezer.state", "THAWED");
+        }
+        let root = self.path.parent().expect("a group has a parent");
+        let until = Instant::now() + Duration::from_secs(5);
+        while std::fs::remove_dir(&self.path).is_err() && Instant::now() < until {
+            let inside = std::fs::read_to_string(self.path.join("cgroup.procs"));
+            for pid in inside.unwrap_or_default().lines() {
+                let _ = std::fs::write(root.join("cgroup.procs"), pid);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
