@@ -171,6 +171,7 @@ fn log(mut section: Section<'_, '_, '_>) -> Log {
     section.set("format", &mut it.format, |v| value::word(v, &formats));
     section.set("level", &mut it.level, |v| value::word(v, &levels));
     section.set("access", &mut it.access, value::switch);
+    section.set("queries", &mut it.queries, value::switch);
     section.finish();
     it
 }

@@ -343,6 +343,8 @@ pub struct Log {
     pub level: LogLevel,
     /// Whether each exchange gets a line.
     pub access: bool,
+    /// Whether the queries of targets are told, there and in incidents.
+    pub queries: bool,
 }
 
 /// The form of a log line.

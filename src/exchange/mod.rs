@@ -52,6 +52,7 @@ use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::fate::Fate;
 use crate::ground::ledger::{Ledger, Tally};
+use crate::ground::redact;
 use crate::ground::reserve::{NoRoom, Reserve};
 use crate::origin::{Gate, Origin, Page};
 use head::OriginHead;
@@ -147,9 +148,15 @@ impl Exchanges {
         B::Error: std::fmt::Display,
     {
         let (mut parts, body) = request.into_parts();
-        let told = told(&parts.method, parts.uri.path());
         let Thread { shared, tally, .. } = &*self.0;
         let settings = &*shared.settings;
+        let told = match parts.uri.query().filter(|_| settings.log.queries) {
+            None => told(&parts.method, parts.uri.path()),
+            Some(query) => {
+                let whole = format!("{}?{query}", parts.uri.path());
+                told(&parts.method, &redact::line(&whole))
+            }
+        };
         let mut outcome = Outcome::begin(tally.clone(), settings.log.access, (client, fate), told);
         if let Err(NoRoom { limit }) = shared.reserve.exchange(tally) {
             let key = "edge.limits.memory";
@@ -267,7 +274,7 @@ fn takes_trailers(request: &HeaderMap) -> bool {
         .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
-/// The method and the target up to its query, cut to a decent length: queries may hold secrets.
+/// The method and the target, cut to a decent length.
 fn told(method: &Method, path: &str) -> Arc<str> {
     const LONGEST: usize = 200;
     let mut told = String::with_capacity(method.as_str().len() + 1 + path.len());

@@ -399,3 +399,17 @@ fn what_cannot_be_told_is_told_apart() {
     let file = asked(&["--directory", &file]).expect_err("no directory");
     assert!(file.contains("is no directory"), "{file}");
 }
+
+#[test]
+fn a_query_is_told_only_where_that_is_asked_for_and_without_its_secrets() {
+    let asked = "/bytes/1?page=2&password=hunter2&x=1";
+    let silent = behind(&[], "");
+    h1::get(silent.edge(), asked, DUE).expect("an answer");
+    let told = silent.wait_log("GET /bytes/1", DUE);
+    assert!(!told.contains("page=2"), "{told}");
+    let open = behind(&[], "[log]\nqueries = true\n");
+    h1::get(open.edge(), asked, DUE).expect("an answer");
+    let told = open.wait_log("GET /bytes/1", DUE);
+    assert!(told.contains("/bytes/1?page=2&password=***"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}

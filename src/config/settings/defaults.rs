@@ -204,6 +204,7 @@ impl Default for Log {
             format: LogFormat::Text,
             level: LogLevel::Info,
             access: true,
+            queries: false,
         }
     }
 }
