@@ -37,9 +37,11 @@
 //! 3. [`exchange::Exchanges::serve`] gets the head. `exchange/head` judges it and makes a new one for the origin;
 //!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,
 //!    and only that can be sent. *Here the client's wait ends.*
-//! 4. The rest is an errand (`exchange/errand`) that outlives the client. `exchange/hold` waits for the gate and for an
-//!    [`OriginSlot`](origin::OriginSlot); `exchange/forward` dials, sends, and takes the answer into a spool
-//!    (`exchange/spool`) under the origin's deadlines. *The origin is free when its answer is whole.*
+//! 4. The rest is an errand (`exchange/errand`): it is run by whoever waits for it, and by itself from when the client
+//!    leaves. `exchange/hold` waits for the gate and for an [`OriginSlot`](origin::OriginSlot); `exchange/forward`
+//!    takes a connection (`exchange/leg`, which may have been kept in `exchange/pool`), sends, and takes the answer
+//!    (`exchange/receive`) into a spool (`exchange/spool`) under the origin's deadlines. *The origin is free when its
+//!    answer is whole.*
 //! 5. A visit that failed goes through `exchange/replay` (may it be sent again?) and, if not, through
 //!    `exchange/rescue` (which response does the client get?).
 //! 6. `exchange/answer` reads behind the origin from the spool, at the client's pace, and the edge writes under its
@@ -53,7 +55,9 @@
 //! [`State::of`](origin::State::of).
 //!
 //! 1. `origin/senses` probes the origin, looks at its process, and hears from the visits under way
-//!    (`origin/roster`). [`origin::attention`] lays that out as [`Evidence`](origin::verdict::Evidence).
+//!    (`origin/roster`). A silence is looked at closely before long: one connection that holds the whole origin
+//!    (`origin/forensics/stuck`) is proof. [`origin::attention`] lays all that out as
+//!    [`Evidence`](origin::verdict::Evidence).
 //! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
 //! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the
 //!    order out. An origin that is not ours has `origin/observer` instead, which only tells.

@@ -5,8 +5,9 @@
 //! Where a route or an answer says so, bodies go past the spool: [`upload`] to the origin, [`window`] to the client,
 //! [`tunnel`] both ways; [`streams`] counts them.
 //!
-//! The visit is an errand of its own: it goes on when the client has left, so that the origin's slot is given
-//! back when the origin is done and not when a client loses patience.
+//! The visit is an errand: whoever waits for it runs it, and it goes on by itself when the client has left, so that the
+//! origin's slot is given back when the origin is done and not when a client loses patience. [`leg`] speaks HTTP/1 with
+//! the origin, [`http2`] what gRPC speaks.
 
 mod answer;
 mod carry;
