@@ -63,12 +63,28 @@ pub fn fall_ill_afterwards(request: &Request, door: &Listener) -> io::Result<()>
                 .arg("600")
                 .arg0("heir")
                 .stdin(Stdio::from(door.handle()?));
-            child.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+            let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+            if to == "daemon" {
+                until_it_leads(child.id());
+            }
             process::exit(0);
         }
         _ => {}
     }
     Ok(())
+}
+
+/// A daemon that has not yet left our process group would die with it.
+fn until_it_leads(pid: u32) {
+    for _ in 0..500 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the name in parentheses: state, parent, group, session.
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        if behind.split_ascii_whitespace().nth(3) == Some(&pid.to_string()) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 /// Connections whose clients have ended them, and which stay open here: CLOSE_WAIT.
