@@ -97,7 +97,7 @@ const REPLACED: &[Sickness] = &[
         &["has been in openat (a FIFO that nobody has opened"],
     ),
     row(
-        "a helper that does not read",
+        "a program beside it that does not read",
         |at| asked(at, "/block/write"),
         "hung-blocked",
         WAITED_FOR,
