@@ -22,7 +22,7 @@ use super::replay::Delivery;
 use super::sending;
 use super::spool::{SpoolWriter, Store};
 use super::streams::{Place, Streams};
-use super::terms::{Terms, Times};
+use super::terms::Terms;
 use super::tunnel::Bid;
 use super::upload::Uplink;
 use super::window::{WindowWriter, window};
@@ -191,13 +191,9 @@ impl Walk<'_> {
                 self.take(parts, leg, &uplink, begun, commit).await
             }
             Some(Err(error)) => Err(error.at(Phase::FirstByte)),
-            None => Err(self.late(terms.times(), total)),
+            None => Err(self.late(total)),
         };
-        // What the client did to its upload shows as a broken connection to the origin.
-        match uplink.as_ref().and_then(Uplink::failure) {
-            Some(failure) if done.is_err() => Err(failure),
-            _ => done,
-        }
+        blamed(done, &uplink)
     }
 
     /// The same over HTTP/2, for a stream.
@@ -244,12 +240,9 @@ impl Walk<'_> {
                 }
             }
             Some(Err(failure)) => Err(failure),
-            None => Err(self.late(terms.times(), total)),
+            None => Err(self.late(total)),
         };
-        match uplink.as_ref().and_then(Uplink::failure) {
-            Some(failure) if done.is_err() => Err(failure),
-            _ => done.map(|()| self.whole()),
-        }
+        blamed(done, &uplink).map(|()| self.whole())
     }
 
     /// Takes the answer whose head has come, by whichever way it wants to go.
@@ -358,12 +351,20 @@ impl Walk<'_> {
             && !self.way.terms.stream
     }
 
-    fn late(&self, times: &Times, total: Deadline) -> Failure {
-        let missed = match total.is_past(deadline::now()) {
-            true => times.total,
-            false => self.way.terms.first_byte,
-        };
-        Failure::origin(Phase::FirstByte, missed.missed())
+    fn late(&self, total: Deadline) -> Failure {
+        let terms = self.way.terms;
+        let missed = terms
+            .times()
+            .missed(total, terms.first_byte, deadline::now());
+        Failure::origin(Phase::FirstByte, missed)
+    }
+}
+
+/// What the client did to its upload shows as a broken connection to the origin.
+fn blamed(done: Result<(), Failure>, uplink: &Option<Uplink>) -> Result<(), Failure> {
+    match uplink.as_ref().and_then(Uplink::failure) {
+        Some(failure) if done.is_err() => Err(failure),
+        _ => done,
     }
 }
 

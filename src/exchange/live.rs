@@ -86,11 +86,8 @@ pub async fn pass(
             failure = window.left() => return Err(failure),
         };
         let Ok(frame) = frame else {
-            let missed = match total.is_past(deadline::now()) {
-                true => times.total,
-                false => times.idle,
-            };
-            return Err(Failure::origin(Phase::Answer, missed.missed()));
+            let missed = times.missed(total, times.idle, deadline::now());
+            return Err(Failure::origin(Phase::Answer, missed));
         };
         let Some(frame) = frame else { break };
         let frame = frame?;

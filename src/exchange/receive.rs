@@ -55,7 +55,8 @@ pub async fn receive(
         };
         let Ok(frame) = by.bound(leg.frame()).await else {
             if by == idle {
-                return Err(late(times, total));
+                let missed = times.missed(total, times.idle, deadline::now());
+                return Err(Failure::origin(Phase::Answer, missed));
             }
             if let Some((head, commit)) = shown.take() {
                 commit(head, filling.reader().await?);
@@ -151,12 +152,4 @@ impl<'a> Filling<'a> {
             None => Reader::Whole(self.first.take().unwrap_or_default()),
         }
     }
-}
-
-fn late(times: &Times, total: Deadline) -> Failure {
-    let missed = match total.is_past(deadline::now()) {
-        true => times.total,
-        false => times.idle,
-    };
-    Failure::origin(Phase::Answer, missed.missed())
 }

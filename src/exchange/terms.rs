@@ -1,6 +1,6 @@
 //! On which terms a request is served: the route its path belongs to, and what that says of limits. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::settings::{QUIET, Route, Settings, Total};
 use crate::ground::deadline::Deadline;
@@ -111,6 +111,16 @@ impl Terms {
         match self.stream {
             true => &self.lasting,
             false => &self.usual,
+        }
+    }
+}
+
+impl Times {
+    /// Why nothing came in time: `total` had passed at `now`, or else it was this `limit`.
+    pub fn missed(&self, total: Deadline, limit: Limit<Duration>, now: Instant) -> Cause {
+        match total.is_past(now) {
+            true => self.total.missed(),
+            false => limit.missed(),
         }
     }
 }

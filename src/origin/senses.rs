@@ -34,12 +34,12 @@ pub struct Senses {
     attention: Attention,
     /// What the process looked like at the last look.
     vital: Option<Vital>,
-    probing: Option<Probing>,
+    probing: Option<Work<Reading>>,
     /// A close look at the process that is under way, and the silence it is for.
-    examining: Option<Examining>,
+    examining: Option<Work<Option<Findings>>>,
     looked_after: Duration,
     /// A look at what it hoards that is under way.
-    rummaging: Option<Rummaging>,
+    rummaging: Option<Work<Option<Hoard>>>,
     next_rummage: Instant,
     /// How long a silence must be for the next close look.
     worth_a_look: Duration,
@@ -48,9 +48,8 @@ pub struct Senses {
     alert: bool,
 }
 
-type Rummaging = Pin<Box<dyn Future<Output = Option<Hoard>> + Send>>;
-type Examining = Pin<Box<dyn Future<Output = Option<Findings>> + Send>>;
-type Probing = Pin<Box<dyn Future<Output = Reading> + Send>>;
+/// What is under way.
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Between two looks at the process while nothing is wrong; each costs some tens of microseconds.
 const CALM: Duration = Duration::from_millis(500);
@@ -116,36 +115,18 @@ impl Senses {
             Some(_) => self.next_look,
             None => self.next_look.min(self.next_probe),
         };
-        let probing = async {
-            match &mut self.probing {
-                Some(probing) => probing.await,
-                None => std::future::pending().await,
-            }
-        };
-        let examining = async {
-            match &mut self.examining {
-                Some(examining) => examining.await,
-                None => std::future::pending().await,
-            }
-        };
-        let rummaging = async {
-            match &mut self.rummaging {
-                Some(rummaging) => rummaging.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            hoard = rummaging => {
+            hoard = done(&mut self.rummaging) => {
                 self.rummaging = None;
                 self.attention.hoards(hoard.unwrap_or_default());
                 None
             }
-            findings = examining => {
+            findings = done(&mut self.examining) => {
                 self.examining = None;
                 self.examined(findings.as_ref());
                 None
             }
-            reading = probing => {
+            reading = done(&mut self.probing) => {
                 self.probing = None;
                 let now = deadline::now();
                 self.next_probe = now + self.pace(generation.is_some());
@@ -304,6 +285,14 @@ impl Senses {
             true => self.origin.probe.suspect_every,
             false => self.origin.probe.every,
         }
+    }
+}
+
+/// Returns with what came of it; never while there is none.
+async fn done<T>(work: &mut Option<Work<T>>) -> T {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 

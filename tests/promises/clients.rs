@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use crate::house::{DUE, behind, somebody_else_is_served};
+use crate::house::{DUE, behind, somebody_else_is_served, somebody_else_is_served_inside, vanish};
 use crate::skip;
-use crate::support::h1::{self, Connection};
+use crate::support::h1::Connection;
 use crate::support::netns::Pair;
-use crate::support::origin::{holding_client, processed};
+use crate::support::origin::processed;
 use crate::support::{Leeward, ailing};
 
 /// Deadlines short enough for a test, each told apart from the others.
@@ -41,23 +41,8 @@ fn a_client_that_vanishes_in_the_middle_of_a_page_holds_nobody() {
     );
     let leeward = pair.server.inside(|| Leeward::start(&config));
     leeward.wait_log("origin ready", DUE);
-    let edge = format!("{}:8443", Pair::SERVER);
-    let vanishing = pair
-        .client
-        .inside(|| holding_client("tls", &edge, "/bytes/20000000", 65_536));
-    pair.cut();
-    drop(vanishing);
-    let asked = Instant::now();
-    let response = pair
-        .server
-        .inside(|| h1::get("127.0.0.1:8443", "/", DUE))
-        .expect("an answer for somebody else");
-    assert_eq!(response.status, 200);
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
+    vanish(&pair, "tls", 8443);
+    somebody_else_is_served_inside(&pair);
     // Told apart from one that is there and does not read.
     leeward.wait_log("client vanished", DUE);
 }

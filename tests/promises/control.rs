@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::house::{ask_bare, vanish};
 use crate::skip;
 use crate::support::Origin;
 use crate::support::h1::{Connection, plain_get};
 use crate::support::netns::Pair;
-use crate::support::origin::{holding_client, processed};
+use crate::support::origin::processed;
 use crate::support::response::pattern;
 
 /// How long an answer may take where one is due.
@@ -27,23 +28,11 @@ fn one_vanished_client_holds_a_bare_origin_and_so_everybody() {
         Err(reason) => skip!(reason),
     };
     let origin = pair.server.inside(|| Origin::start_at("0.0.0.0:8080", &[]));
-    let ask = |patience| {
-        pair.server.inside(|| {
-            let accepted = Connection::connect_plain("127.0.0.1:8080", DUE);
-            let mut connection = accepted.expect("the kernel accepts even so");
-            connection.be_patient(patience);
-            connection.request("GET", "/", &[], &[])
-        })
-    };
+    let ask = |patience| ask_bare(&pair, patience);
     let healthy = ask(DUE).expect("a healthy origin answers");
     assert_eq!(healthy.origin_pid(), Some(origin.running.pid()));
 
-    let server = format!("{}:8080", Pair::SERVER);
-    let vanishing = pair
-        .client
-        .inside(|| holding_client("plain", &server, "/bytes/20000000", 65_536));
-    pair.cut();
-    drop(vanishing);
+    vanish(&pair, "plain", 8080);
     let error = ask(IMPATIENT).expect_err("an origin held by a vanished client answers nobody");
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 

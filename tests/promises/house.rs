@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::h1::Connection;
+use crate::support::netns::Pair;
+use crate::support::origin::holding_client;
+use crate::support::response::Response;
 use crate::support::{Leeward, ailing, free_port, h1};
 
 /// How long an answer may take where one is due, on a machine that is busy with other tests.
@@ -89,6 +93,42 @@ pub fn somebody_else_is_served(leeward: &Leeward) {
         "{:?}",
         asked.elapsed()
     );
+}
+
+/// A client on the other machine is in the middle of a large answer from this port when its cable is pulled; then it
+/// dies unheard.
+pub fn vanish(pair: &Pair, protocol: &str, port: u16) {
+    let server = format!("{}:{port}", Pair::SERVER);
+    let vanishing = pair
+        .client
+        .inside(|| holding_client(protocol, &server, "/bytes/20000000", 65_536));
+    pair.cut();
+    drop(vanishing);
+}
+
+/// Somebody else, on the server's own machine, is served by the Leeward there, and at once.
+pub fn somebody_else_is_served_inside(pair: &Pair) {
+    let asked = Instant::now();
+    let response = pair
+        .server
+        .inside(|| h1::get("127.0.0.1:8443", "/", DUE))
+        .expect("an answer for somebody else");
+    assert_eq!(response.status, 200);
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+/// Asks the bare origin on the server's machine; the kernel accepts in any case.
+pub fn ask_bare(pair: &Pair, patience: Duration) -> std::io::Result<Response> {
+    pair.server.inside(|| {
+        let accepted = Connection::connect_plain("127.0.0.1:8080", DUE);
+        let mut connection = accepted.expect("the kernel accepts even so");
+        connection.be_patient(patience);
+        connection.request("GET", "/", &[], &[])
+    })
 }
 
 /// Waits until the metrics contain this line.

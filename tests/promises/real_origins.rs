@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::house::{DUE, in_front_of, incidents};
+use crate::house::{DUE, ask_bare, in_front_of, incidents, somebody_else_is_served_inside, vanish};
 use crate::skip;
 use crate::support::h1::{self, Connection};
 use crate::support::h2::{self, Ask};
 use crate::support::netns::Pair;
-use crate::support::origin::holding_client;
 use crate::support::process::Running;
 use crate::support::response::{Response, pattern};
 use crate::support::{Leeward, Skip};
@@ -419,23 +418,8 @@ fn a_client_that_vanishes_in_the_middle_of_a_page_of_wsgiref_holds_nobody() {
     );
     let leeward = pair.server.inside(|| Leeward::start(&config));
     leeward.wait_log("origin ready", DUE);
-    let edge = format!("{}:8443", Pair::SERVER);
-    let vanishing = pair
-        .client
-        .inside(|| holding_client("tls", &edge, "/bytes/20000000", 65_536));
-    pair.cut();
-    drop(vanishing);
-    let asked = Instant::now();
-    let answer = pair
-        .server
-        .inside(|| h1::get("127.0.0.1:8443", "/", DUE))
-        .expect("an answer for somebody else");
-    assert_eq!(answer.status, 200);
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
+    vanish(&pair, "tls", 8443);
+    somebody_else_is_served_inside(&pair);
     assert!(incidents(&leeward).is_empty());
 }
 
@@ -450,21 +434,9 @@ fn one_vanished_client_holds_a_bare_wsgiref_and_so_everybody() {
         .server
         .inside(|| Running::start(Command::new(program).args(arguments)));
     bare.expect_stdout("wsgi: listening on", DUE);
-    let ask = |patience| {
-        pair.server.inside(|| {
-            let accepted = Connection::connect_plain("127.0.0.1:8080", DUE);
-            let mut connection = accepted.expect("the kernel accepts even so");
-            connection.be_patient(patience);
-            connection.request("GET", "/", &[], &[])
-        })
-    };
+    let ask = |patience| ask_bare(&pair, patience);
     assert_eq!(ask(DUE).expect("a healthy one answers").status, 200);
-    let server = format!("{}:8080", Pair::SERVER);
-    let vanishing = pair
-        .client
-        .inside(|| holding_client("plain", &server, "/bytes/20000000", 65_536));
-    pair.cut();
-    drop(vanishing);
+    vanish(&pair, "plain", 8080);
     let error = ask(IMPATIENT).expect_err("held by a vanished client it answers nobody");
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
     pair.mend();

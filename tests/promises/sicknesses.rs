@@ -35,18 +35,23 @@ fn only_incident(leeward: &Leeward) -> serde_json::Value {
     told.remove(0)
 }
 
+/// It is replaced soon, for certain, and by a sentence with this word.
+fn replaced_for_certain(leeward: &Leeward, word: &str) {
+    let took = served(leeward);
+    assert!(took < UNCERTAIN / 2, "{took:?}");
+    let incident = only_incident(leeward);
+    assert_eq!(incident["judgement"]["verdict"], "hung-blocked");
+    assert_eq!(incident["judgement"]["confidence"], "conclusive");
+    let sentence = incident["sentence"].as_str().unwrap_or_default();
+    assert!(sentence.contains(word), "{sentence}");
+}
+
 /// The disease itself, with a client that went past us: default settings.
 #[test]
 fn an_origin_that_reads_from_a_silent_client_is_replaced_long_before_other_hangs_are() {
     let leeward = behind(&[], "");
     let _silent = direct(&leeward, b"GET / HT");
-    let took = served(&leeward);
-    assert!(took < UNCERTAIN / 2, "{took:?}");
-    let incident = only_incident(&leeward);
-    assert_eq!(incident["judgement"]["verdict"], "hung-blocked");
-    assert_eq!(incident["judgement"]["confidence"], "conclusive");
-    let sentence = incident["sentence"].as_str().unwrap_or_default();
-    assert!(sentence.contains("read"), "{sentence}");
+    replaced_for_certain(&leeward, "read");
 }
 
 #[test]
@@ -55,13 +60,7 @@ fn an_origin_that_writes_to_a_client_that_stopped_reading_is_replaced_as_soon() 
     let ask = b"GET /bytes/20000000 HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut unread = direct(&leeward, ask);
     unread.read_exact(&mut [0; 10]).expect("it begins");
-    let took = served(&leeward);
-    assert!(took < UNCERTAIN / 2, "{took:?}");
-    let incident = only_incident(&leeward);
-    assert_eq!(incident["judgement"]["verdict"], "hung-blocked");
-    assert_eq!(incident["judgement"]["confidence"], "conclusive");
-    let sentence = incident["sentence"].as_str().unwrap_or_default();
-    assert!(sentence.contains("unsent"), "{sentence}");
+    replaced_for_certain(&leeward, "unsent");
 }
 
 /// A page that takes its time, while others wait: nothing is proven by that.
