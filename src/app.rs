@@ -70,14 +70,15 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
     let now = deadline::now();
+    let ledger = Ledger::default();
     let (origin, watch) = Origin::open(
         settings.clone(),
         address.clone(),
         command,
         journal.clone(),
+        ledger.clone(),
         now,
     );
-    let ledger = Ledger::default();
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
     let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone());

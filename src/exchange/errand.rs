@@ -181,7 +181,7 @@ impl Errand {
                 .thread
                 .shared
                 .waiting
-                .admit(&mut gate, &mut self.wait)
+                .admit(&mut gate, &mut self.wait, &self.thread.tally)
                 .await;
             let slot = match slot {
                 Ok(slot) => slot,
@@ -326,14 +326,6 @@ impl Errand {
         Visits {
             was_held: self.wait.was_held,
             was_replayed: self.replays > 0,
-        }
-    }
-}
-
-impl Drop for Errand {
-    fn drop(&mut self) {
-        if self.wait.was_held {
-            self.thread.tally.count(Count::ExchangesHeld);
         }
     }
 }

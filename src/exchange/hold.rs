@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::config::settings::Settings;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::ledger::{Count, Tally};
 use crate::origin::{Gate, OriginSlot};
 
 /// Those who wait, and how many of them may.
@@ -59,7 +60,7 @@ impl Waiting {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    /// Waits for leave to visit the origin.
+    /// Waits for leave to visit the origin. `tally` learns of it if that means to be held.
     ///
     /// # Errors
     /// The origin's failure at [`Phase::Hold`] or the edge's at [`Phase::Queue`]: too many wait, or the
@@ -68,6 +69,7 @@ impl Waiting {
         &self,
         gate: &mut watch::Receiver<Gate>,
         wait: &mut Wait,
+        tally: &Tally,
     ) -> Result<OriginSlot, Failure> {
         loop {
             let state = gate.borrow_and_update().clone();
@@ -98,7 +100,7 @@ impl Waiting {
                     }
                 }
                 Gate::Shut(shut) => {
-                    wait.was_held = true;
+                    wait.hold(tally);
                     let deadline = self.deadline(wait);
                     if deadline.is_past(shut.expected) {
                         // Nobody is helped by a wait that is known to be in vain.
@@ -166,6 +168,14 @@ impl Wait {
             was_held: false,
         }
     }
+
+    /// It is held; however often that is, it is counted once, and when it begins.
+    fn hold(&mut self, tally: &Tally) {
+        if !self.was_held {
+            tally.count(Count::ExchangesHeld);
+        }
+        self.was_held = true;
+    }
 }
 
 impl<'a> Place<'a> {
@@ -210,7 +220,7 @@ mod tests {
             let waiting = waiting.clone();
             tokio::spawn(async move {
                 let mut wait = Wait::begin();
-                let slot = waiting.admit(&mut gate, &mut wait).await;
+                let slot = waiting.admit(&mut gate, &mut wait, &Tally::default()).await;
                 (slot.is_ok(), wait.was_held)
             })
         };
@@ -228,7 +238,7 @@ mod tests {
         let (_sender, mut gate) = watch::channel(shut());
         let begun = deadline::now();
         let failure = waiting
-            .admit(&mut gate, &mut Wait::begin())
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
             .await
             .unwrap_err();
         assert!(failure.to_string().contains("hold.timeout"), "{failure}");
@@ -243,7 +253,9 @@ mod tests {
             since: now,
             expected: now + Duration::from_secs(60),
         }));
-        let failure = waiting.admit(&mut gate, &mut Wait::begin()).await;
+        let failure = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await;
         let not_ready = Failure::origin(Phase::Hold, Cause::NotReady);
         assert_eq!(failure.err(), Some(not_ready));
         assert_eq!(deadline::now(), now);
@@ -256,13 +268,23 @@ mod tests {
         let waiting = Waiting::new(&settings);
         let (gate, _ender) = open(1);
         let (_sender, mut gate) = watch::channel(gate);
-        let _slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let _slot = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await
+            .unwrap();
         let queued = {
             let (waiting, mut gate) = (waiting.clone(), gate.clone());
-            tokio::spawn(async move { waiting.admit(&mut gate, &mut Wait::begin()).await.err() })
+            tokio::spawn(async move {
+                waiting
+                    .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+                    .await
+                    .err()
+            })
         };
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let shed = waiting.admit(&mut gate, &mut Wait::begin()).await;
+        let shed = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await;
         assert!(shed.unwrap_err().to_string().contains("origin.queue"));
         let late = queued.await.unwrap().unwrap().to_string();
         assert!(late.contains("origin.deadlines.queue"), "{late}");
@@ -276,17 +298,25 @@ mod tests {
         let waiting = Waiting::new(&settings);
         let (gate, _ender) = open(1);
         let (_sender, mut gate) = watch::channel(gate);
-        let slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let slot = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await
+            .unwrap();
         let queued = || {
             let (waiting, mut gate) = (waiting.clone(), gate.clone());
-            tokio::spawn(async move { waiting.admit(&mut gate, &mut Wait::begin()).await })
+            tokio::spawn(async move {
+                waiting
+                    .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+                    .await
+            })
         };
         let first = queued();
         tokio::task::yield_now().await;
         drop(slot);
         let mut wait = Wait::begin();
         // The slot is the first one's, who has not been told yet; there is room for one more.
-        let second = waiting.admit(&mut gate, &mut wait);
+        let tally = Tally::default();
+        let second = waiting.admit(&mut gate, &mut wait, &tally);
         let second = tokio::time::timeout(Duration::from_secs(1), second);
         assert!(second.await.is_err(), "it waits, and is not turned away");
         assert!(first.await.unwrap().is_ok());
@@ -297,9 +327,14 @@ mod tests {
         let waiting = Waiting::new(&Settings::default());
         let (gate, _ender) = open(1);
         let (sender, mut gate) = watch::channel(gate);
-        let _slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let _slot = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await
+            .unwrap();
         drop(sender);
-        let failure = waiting.admit(&mut gate, &mut Wait::begin()).await;
+        let failure = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await;
         let not_ready = Failure::origin(Phase::Hold, Cause::NotReady);
         assert_eq!(failure.err(), Some(not_ready));
     }
@@ -309,10 +344,18 @@ mod tests {
         let waiting = Waiting::new(&Settings::default());
         let (first, ender) = open(1);
         let (sender, mut gate) = watch::channel(first);
-        let _slot = waiting.admit(&mut gate, &mut Wait::begin()).await.unwrap();
+        let _slot = waiting
+            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+            .await
+            .unwrap();
         let queued = {
             let waiting = waiting.clone();
-            tokio::spawn(async move { waiting.admit(&mut gate, &mut Wait::begin()).await.is_ok() })
+            tokio::spawn(async move {
+                waiting
+                    .admit(&mut gate, &mut Wait::begin(), &Tally::default())
+                    .await
+                    .is_ok()
+            })
         };
         tokio::time::sleep(Duration::from_secs(1)).await;
         sender.send_replace(shut());

@@ -19,6 +19,8 @@ pub struct Attention {
     /// When the first probe was asked that is still without a sign of life.
     asked: Option<Instant>,
     refused_since: Option<Instant>,
+    /// Since when no probe got a slot.
+    full_since: Option<Instant>,
     doing: Doing,
     doing_since: Instant,
     /// How often it was given a processor, at the last look.
@@ -74,6 +76,7 @@ impl Attention {
             last_answer: None,
             asked: None,
             refused_since: None,
+            full_since: None,
             doing: Doing::Unseen,
             doing_since: now,
             turns: None,
@@ -92,6 +95,12 @@ impl Attention {
     /// A probe was sent.
     pub fn asked(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
+        self.full_since = None;
+    }
+
+    /// A probe was due, and all slots were in use.
+    pub fn found_full(&mut self, now: Instant) {
+        self.full_since.get_or_insert(now);
     }
 
     /// A probe, or a visit, ended like this.
@@ -252,6 +261,7 @@ impl Attention {
             refused_for: refused.map_or(Duration::ZERO, since),
             voice: self.voice,
             in_flight: visits.len(),
+            full_for: self.full_since.map_or(Duration::ZERO, since),
             quiet: last_life.map(since),
             accept_queue: self.accept_queue,
             strain: self.strain,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::cost::Cost;
 use super::forensics::Findings;
 use super::hook::Ran;
 use super::pid::Pid;
@@ -49,6 +50,8 @@ pub struct Closing {
     pub detection_seconds: f64,
     /// From the gate's shutting to its opening, in seconds; absent until it opens.
     pub downtime_seconds: Option<f64>,
+    /// What it cost the clients, from the last moment at which nothing was wrong; absent until the gate opens.
+    pub requests: Option<Cost>,
 }
 
 /// An incident in one line, for a list.
@@ -64,6 +67,8 @@ pub struct Summary {
     pub sentence: String,
     /// From the gate's shutting to its opening, in seconds, once it has opened.
     pub downtime_seconds: Option<f64>,
+    /// What it cost the clients, once the gate has opened.
+    pub requests: Option<Cost>,
     /// Whether its file could be written, and so may be gone again by now.
     #[serde(skip)]
     pub is_on_disk: bool,
@@ -74,7 +79,7 @@ pub struct Summary {
 pub enum Step {
     /// What was seen; nothing has been disturbed yet.
     Opened,
-    /// What a hook added to it.
+    /// What a hook added to it, or what it came to cost after its end.
     Amended,
     /// How it ended.
     Closed,
@@ -86,15 +91,14 @@ pub const SCHEMA: u32 = 1;
 impl Incident {
     /// It in one line.
     pub fn summary(&self) -> Summary {
+        let ending = self.ending.as_ref();
         Summary {
             id: self.id.clone(),
             opened: self.opened.clone(),
             verdict: self.judgement.verdict.word().to_owned(),
             sentence: self.sentence.clone(),
-            downtime_seconds: self
-                .ending
-                .as_ref()
-                .and_then(|ending| ending.downtime_seconds),
+            downtime_seconds: ending.and_then(|it| it.downtime_seconds),
+            requests: ending.and_then(|it| it.requests),
             is_on_disk: false,
         }
     }

@@ -5,12 +5,14 @@
 
 pub mod attention;
 mod concurrency;
+pub mod cost;
 pub mod dial;
 mod ending;
 mod evidence;
 pub mod forensics;
 mod gate;
 mod group;
+mod herald;
 mod hook;
 pub mod incident;
 pub mod journal;
@@ -37,7 +39,9 @@ use tokio::sync::{mpsc, watch};
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::drain::Drain;
+use crate::ground::ledger::Ledger;
 use crate::ground::redact;
+use herald::Herald;
 
 pub use ending::Ending;
 pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut};
@@ -62,6 +66,8 @@ pub struct Watch {
     journal: Option<Journal>,
     board: Board,
     roster: roster::Roster,
+    ledger: Ledger,
+    herald: Herald,
     nudges: mpsc::Receiver<Reading>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
@@ -78,12 +84,13 @@ struct Board {
 const NUDGES: usize = 64;
 
 impl Origin {
-    /// The origin at `address`, not watched yet. With a `command`, Leeward owns its process; without, it observes.
+    /// The origin at `address`, not watched yet; `ledger` tells what its incidents cost. With a `command`, Leeward owns its process; without, it observes.
     pub fn open(
         settings: Arc<Settings>,
         address: OriginAddr,
         command: Option<settings::Command>,
         journal: Option<Journal>,
+        ledger: Ledger,
         now: Instant,
     ) -> (Self, Watch) {
         let care = match command {
@@ -118,6 +125,8 @@ impl Origin {
             journal,
             board,
             roster,
+            ledger,
+            herald: Herald::new(),
             nudges,
             told: None,
         };

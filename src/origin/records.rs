@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::cost::Cost;
 use super::incident::Summary;
 
 /// No incident is larger; most are some 10 KiB.
@@ -52,6 +53,7 @@ pub fn summary(id: &str, text: &[u8]) -> Summary {
     let told = serde_json::from_slice::<Told>(text);
     let is_known = told.is_ok();
     let told = told.unwrap_or_default();
+    let ended = told.ending.unwrap_or_default();
     Summary {
         id: id.to_owned(),
         opened: told.opened,
@@ -63,7 +65,8 @@ pub fn summary(id: &str, text: &[u8]) -> Summary {
             true => told.sentence,
             false => "its file cannot be understood".to_owned(),
         },
-        downtime_seconds: told.ending.and_then(|ending| ending.downtime_seconds),
+        downtime_seconds: ended.downtime_seconds,
+        requests: ended.requests,
         is_on_disk: true,
     }
 }
@@ -94,6 +97,7 @@ struct Judged {
 #[serde(default)]
 struct Ended {
     downtime_seconds: Option<f64>,
+    requests: Option<Cost>,
 }
 
 #[cfg(test)]

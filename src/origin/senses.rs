@@ -264,6 +264,7 @@ impl Senses {
             None => None,
             Some(Ok(slot)) => Some(slot),
             Some(Err(_)) => {
+                self.attention.found_full(now);
                 self.next_probe = now + self.origin.probe.suspect_every;
                 return;
             }

@@ -1,12 +1,14 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
 mod end;
+mod wound;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cost::Cost;
 use super::gate::{Ender, Generation};
-use super::incident::{Incident, Step};
+use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
 use super::probe::Reading;
 use super::process::Process;
@@ -17,14 +19,17 @@ use super::{Watch, concurrency, evidence, hook, port};
 use crate::config::{obstacle, settings};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
+use wound::{Scar, Wound};
 
 struct Supervisor {
     watch: Watch,
     command: settings::Command,
     life: Lifecycle,
     current: Option<Current>,
-    /// The incident of the generation before, until the next one answers.
     wound: Option<Wound>,
+    scar: Option<Scar>,
+    /// What clients had paid when nothing was wrong last.
+    paid: Cost,
     start_took: Duration,
 }
 
@@ -36,12 +41,6 @@ struct Current {
     spawned: Instant,
     last: Option<(Judgement, Evidence)>,
     never_answered: bool,
-}
-
-struct Wound {
-    incident: Option<Incident>,
-    shut: Instant,
-    told: Instant,
 }
 
 /// For a look at what a command needs.
@@ -64,11 +63,14 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         command,
         current: None,
         wound: None,
+        scar: None,
+        paid: Cost::default(),
         start_took: USUAL_START,
     };
     loop {
         let event = supervisor.next(&mut drain).await;
         supervisor.take(event).await;
+        supervisor.settle(deadline::now()).await;
         if supervisor.life.phase() == Phase::Over {
             break;
         }
@@ -124,8 +126,12 @@ impl Supervisor {
             self.watch.board.view.last_probe = Some((reading, deadline::now()));
         }
         let (judgement, evidence) = current.senses.judge();
+        if !judgement.verdict.is_suspect() {
+            self.paid = Cost::so_far(&self.watch.ledger);
+        }
         let view = &mut self.watch.board.view;
         current.senses.describe(view, judgement.clone(), &evidence);
+        self.watch.herald.hear(&judgement, deadline::now());
         let event = match judgement.act {
             true => Event::Condemned(judgement.verdict),
             false if answered => Event::Answered,
@@ -176,6 +182,7 @@ impl Supervisor {
         // What the visits met that were with the generation before says nothing of this one.
         while self.watch.nudges.try_recv().is_ok() {}
         let now = deadline::now();
+        self.watch.herald = Herald::new();
         view.generation += 1;
         view.started = Some(now);
         view.pid = Some(process.pid());
@@ -232,22 +239,6 @@ impl Supervisor {
         self.watch.board.open(generation);
         self.heal(now).await;
         None
-    }
-
-    /// Closes the incident of the generation before: now its cost is known.
-    async fn heal(&mut self, now: Instant) {
-        let Some(wound) = self.wound.take() else {
-            return;
-        };
-        let downtime = now - wound.shut;
-        tracing::info!(?downtime, "requests reach the origin again");
-        let Some(mut incident) = wound.incident else {
-            return;
-        };
-        if let Some(ending) = &mut incident.ending {
-            ending.downtime_seconds = Some(downtime.as_secs_f64());
-        }
-        evidence::record(&mut self.watch, &incident, Step::Closed).await;
     }
 
     fn is_final(&self) -> bool {

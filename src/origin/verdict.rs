@@ -112,6 +112,7 @@ pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {
             Voice::Silent => Verdict::Busy,
             _ if !evidence.leaks.is_empty() => Verdict::Leaking,
             _ if evidence.shed.is_some() => Verdict::Overloaded,
+            _ if evidence.full_for >= limits.certain => Verdict::Busy,
             _ => Verdict::Healthy,
         };
         return evidence.say(verdict, Confidence::Conclusive, false);

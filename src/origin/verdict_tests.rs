@@ -20,6 +20,7 @@ fn healthy() -> Evidence {
         refused_for: Duration::ZERO,
         voice: Voice::Answered(200),
         in_flight: 0,
+        full_for: Duration::ZERO,
         quiet: None,
         accept_queue: Some(0),
         strain: Some((0.0, 0.0)),
@@ -47,6 +48,18 @@ fn an_answer_proves_life_even_an_error() {
     assert_eq!(verdict(|_| {}), (Verdict::Healthy, false));
     let erroring = verdict(|e| e.voice = Voice::Answered(503));
     assert_eq!(erroring, (Verdict::Erroring, false));
+}
+
+#[test]
+fn slow_answers_that_move_are_work_and_no_silence() {
+    let at_work = |e: &mut Evidence| {
+        e.in_flight = 1;
+        e.full_for = secs(2);
+        e.quiet = Some(Duration::from_millis(300));
+    };
+    assert_eq!(verdict(at_work), (Verdict::Busy, false));
+    let short = |e: &mut Evidence| e.full_for = secs(1);
+    assert_eq!(verdict(short), (Verdict::Healthy, false));
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub fn lines(incidents: &[Value]) -> String {
             Some(lasted) => format!("down for {}", length(lasted)),
             None => "not closed".to_owned(),
         };
+        let cost = match requests(&incident["requests"]) {
+            Some(requests) => format!("{cost}: {requests}"),
+            None => cost,
+        };
         let _ = writeln!(text, "{opened}  {}, {cost}", told("verdict"));
         let _ = writeln!(text, "  {}\n  {}", told("sentence"), told("id"));
     }
@@ -86,7 +90,15 @@ fn cost(rows: &mut Rows, ending: &Value) {
     rows.several("it ended", [word(&ending["obituary"])]);
     let seconds = |key: &str| ending[key].as_f64().map(length);
     rows.several("detected after", [seconds("detection_seconds")]);
-    rows.several("requests held for", [seconds("downtime_seconds")]);
+    rows.several("down for", [seconds("downtime_seconds")]);
+    rows.several("requests", [requests(&ending["requests"])]);
+}
+
+/// What became of the requests.
+fn requests(told: &Value) -> Option<String> {
+    let count = |key: &str| told[key].as_u64();
+    let (held, replayed, lost) = (count("held")?, count("replayed")?, count("lost")?);
+    Some(format!("{held} held, {replayed} replayed, {lost} lost"))
 }
 
 fn visits(text: &mut String, visits: &[Value]) {
@@ -232,7 +244,7 @@ mod tests {
             "before_kill": {"command": "gdb -p 7", "end": "exited with 0", "took_seconds": 0.25,
                 "output": ["#0 read ()"], "omitted_bytes": 1024},
             "ending": {"obituary": "was ended by signal 9", "detection_seconds": 1.5,
-                "downtime_seconds": 0.2},
+                "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 1, "lost": 2}},
         }));
         for line in [
             "opened                  2026-01-31 08:15:30 UTC",
@@ -243,7 +255,8 @@ mod tests {
             "  not seen              not permitted",
             "it ended                was ended by signal 9",
             "detected after          1.5 s",
-            "requests held for       200 ms",
+            "down for                200 ms",
+            "requests                4 held, 1 replayed, 2 lost",
             "  7 app: sleeping in recvfrom(4), did not move",
             "    descriptor 4: socket 127.0.0.1:80 to 127.0.0.1:99, ESTABLISHED, 0 B unread, 512 B unsent, last data 2.5 s ago",
             "before the first signal: gdb -p 7",
@@ -277,10 +290,9 @@ mod tests {
     fn a_line_tells_when_what_and_for_how_long() {
         let told = lines(&[
             json!({"id": "x", "opened": "2026-01-31T08:15:30.000Z", "verdict": "exited",
-            "sentence": "so \u{202e}\u{9b}", "downtime_seconds": 0.2}),
+            "sentence": "so \u{202e}\u{9b}", "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 0, "lost": 0}}),
         ]);
-        let wanted =
-            "2026-01-31 08:15:30 UTC  exited, down for 200 ms\n  so \u{fffd}\u{fffd}\n  x\n";
+        let wanted = "2026-01-31 08:15:30 UTC  exited, down for 200 ms: 4 held, 0 replayed, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
         assert_eq!(told, wanted);
     }
 }

@@ -12,6 +12,7 @@ use super::snapshot::{OriginFacts, Snapshot, UnderWay};
 use super::{Facts, Gauges, Source};
 use crate::config::Settings;
 use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
+use crate::origin::cost::Cost;
 use crate::origin::incident::Summary;
 use crate::origin::pid::Pid;
 use crate::origin::verdict::{Confidence, Judgement, Verdict};
@@ -93,6 +94,11 @@ fn view(now: Instant) -> View {
         verdict: "hung-blocked".to_owned(),
         sentence: "thread 4711 waits in write(2) for 10.0.0.7 & reads \"nothing\"".to_owned(),
         downtime_seconds: Some(1.9),
+        requests: Some(Cost {
+            held: 1204,
+            replayed: 1,
+            lost: 0,
+        }),
         is_on_disk: true,
     }];
     view
@@ -108,7 +114,14 @@ fn shut(now: Instant) -> Gate {
 /// An origin where nobody listens, observed by nobody.
 fn source(started: Instant) -> Source {
     let address = "127.0.0.1:1".parse().unwrap();
-    let (origin, _) = Origin::open(Arc::new(Settings::default()), address, None, None, started);
+    let (origin, _) = Origin::open(
+        Arc::new(Settings::default()),
+        address,
+        None,
+        None,
+        Ledger::default(),
+        started,
+    );
     let facts = Facts {
         version: "0.0.0-test",
         edge: vec!["127.0.0.1:8443".parse().unwrap()],

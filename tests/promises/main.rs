@@ -8,6 +8,7 @@ mod brought_on;
 mod clients;
 mod command_line;
 mod control;
+mod costs;
 mod crowds;
 mod cut_answers;
 mod deadlines;

@@ -105,6 +105,17 @@ const TABLE: &[Told] = &[
         ],
     ),
     row(
+        "a page that comes in small pieces",
+        "",
+        |at| asked(at, "/drip/300/40"),
+        "busy",
+        &[
+            "1 request under way",
+            "all its slots have been in use for ",
+            "the last byte moved 0.",
+        ],
+    ),
+    row(
         "no processor time",
         "",
         starved,
@@ -180,6 +191,7 @@ fn suffered(row: &Told) -> Option<String> {
     };
     let told = wait_told(&leeward, row, pid);
     let took = begun.elapsed();
+    leeward.wait_log(&format!("origin {}", row.verdict), DUE);
     std::thread::sleep(SPARED.saturating_sub(took));
     let after = origin(&leeward);
     drop(held);

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Supervisor, Wound};
+use super::Supervisor;
+use super::wound::Wound;
 use crate::ground::deadline;
 use crate::origin::gate::Shut;
 use crate::origin::hook::{self, Occasion};
@@ -17,6 +18,7 @@ impl Supervisor {
     pub(super) async fn end(&mut self, verdict: Verdict) -> Option<Event> {
         let current = self.current.as_mut()?;
         let now = deadline::now();
+        self.scar = None;
         self.watch.board.shut(Shut {
             since: now,
             expected: now + self.start_took,
@@ -70,6 +72,7 @@ impl Supervisor {
             incident,
             shut: now,
             told: now - silence.min(now - current.spawned),
+            before: self.paid,
         });
         let ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
         match stop::descend(&current.process, ladder).await {
@@ -113,6 +116,7 @@ impl Supervisor {
                     obituary: obituary.clone(),
                     detection_seconds: detection.as_secs_f64(),
                     downtime_seconds: None,
+                    requests: None,
                 });
             }
         }

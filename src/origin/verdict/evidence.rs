@@ -58,6 +58,8 @@ pub struct Evidence {
     pub voice: Voice,
     /// Visits under way.
     pub in_flight: usize,
+    /// For how long every probe found all slots in use.
+    pub full_for: Duration,
     /// Time since a byte moved on any visit, if one ever did.
     pub quiet: Option<Duration>,
     /// Connections waiting to be accepted, if that could be seen.
@@ -144,6 +146,10 @@ impl Evidence {
         }
         if self.in_flight > 0 {
             say(format!("{} under way", counted(self.in_flight, "request")));
+        }
+        if self.full_for >= WORTH_A_WORD {
+            let full = seconds(self.full_for);
+            say(format!("all its slots have been in use for {full}"));
         }
         if let Some(quiet) = self.quiet {
             say(format!("the last byte moved {} ago", seconds(quiet)));

@@ -9,6 +9,7 @@ use mood::Mood;
 use super::html::{Html, fill};
 use super::snapshot::{ByWord, OriginFacts, Snapshot, SpanFacts};
 use super::words::{about, bytes, length, moment, number};
+use crate::origin::cost::Cost;
 use crate::origin::incident::Summary;
 use crate::origin::verdict::Confidence;
 
@@ -191,6 +192,17 @@ fn spans(spans: &ByWord<SpanFacts>) -> Html {
     rows
 }
 
+/// What it cost the clients, after a colon; nothing where that is not known.
+fn requests(incident: &Summary) -> String {
+    let told = |it: &Cost| {
+        format!(
+            ": {} held, {} replayed, {} lost",
+            it.held, it.replayed, it.lost
+        )
+    };
+    incident.requests.as_ref().map(told).unwrap_or_default()
+}
+
 fn incidents(list: &[Summary]) -> Html {
     if list.is_empty() {
         return Html::new().raw("<p class=\"soft\">None that is still kept.</p>");
@@ -198,7 +210,7 @@ fn incidents(list: &[Summary]) -> Html {
     let mut items = Html::new().raw("<ol class=\"incidents\">\n");
     for incident in list {
         let cost = match incident.downtime_seconds {
-            Some(downtime) => format!("requests held for {}", length(downtime)),
+            Some(downtime) => format!("down for {}{}", length(downtime), requests(incident)),
             None => "not over yet".to_owned(),
         };
         items = items

@@ -1,0 +1,58 @@
+//! What an incident cost the clients, read from the ledger before and after.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ground::ledger::{Count, Ledger, Loss};
+
+/// Requests, counted by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// They waited for the next generation.
+    pub held: u64,
+    /// They were sent a second time.
+    pub replayed: u64,
+    /// They got no good answer, for the origin's sake.
+    pub lost: u64,
+}
+
+impl Cost {
+    /// Of everything that has happened so far.
+    pub fn so_far(ledger: &Ledger) -> Self {
+        let lost = Loss::ALL.map(|loss| ledger.sum(Count::Lost(loss)));
+        Self {
+            held: ledger.sum(Count::ExchangesHeld),
+            replayed: ledger.sum(Count::ExchangesReplayed),
+            lost: lost.iter().sum(),
+        }
+    }
+
+    /// Of what has happened since `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            held: self.held.saturating_sub(before.held),
+            replayed: self.replayed.saturating_sub(before.replayed),
+            lost: self.lost.saturating_sub(before.lost),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_what_was_added_meanwhile_for_whatever_reason() {
+        let ledger = Ledger::default();
+        let (one, other) = (ledger.open(), ledger.open());
+        one.count(Count::ExchangesHeld);
+        let before = Cost::so_far(&ledger);
+        other.add(Count::ExchangesHeld, 3);
+        one.count(Count::ExchangesReplayed);
+        for loss in Loss::ALL {
+            other.count(Count::Lost(loss));
+        }
+        let cost = Cost::so_far(&ledger).since(before);
+        let lost = Loss::ALL.len() as u64;
+        assert_eq!((cost.held, cost.replayed, cost.lost), (3, 1, lost));
+    }
+}
