@@ -1,12 +1,18 @@
 //! A healthy origin is never restarted, however slow it is, whatever its host does to it: with default settings.
 
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Advice, fadvise};
 use rustix::process::Signal;
 
 use crate::brought_on::{direct, pid, signalled};
 use crate::house::{DUE, behind, incidents};
 use crate::support::control_group::Group;
+use crate::support::process::Running;
 use crate::support::{Leeward, Skip, h1, tell_skipped};
 
 /// One way to be slow.
@@ -27,6 +33,7 @@ const TABLE: &[Slow] = &[
         stop_and_go,
     ),
     slow("collecting garbage", &[], "", garbage),
+    slow("short of memory", &["--threads", "4"], "", short_of_memory),
     slow("waiting for its database", &[], "", database),
     slow(
         "one slow page beside others",
@@ -92,6 +99,69 @@ fn short_of_processors(leeward: &Leeward) -> Result<(), Skip> {
     group.set("cpu.cfs_quota_us", "10000")?;
     group.take(pid(leeward))?;
     served(leeward, "/compute/140")
+}
+
+/// A hundred million bytes that everybody in its group of twenty million reads again and again: its own code is not kept
+/// either, and the whole host counts as waiting for memory.
+fn short_of_memory(leeward: &Leeward) -> Result<(), Skip> {
+    const SPELL: &str = "30";
+    let group = Group::new("memory")?;
+    group.set("memory.limit_in_bytes", "20000000")?;
+    let file = leeward.directory().join("large");
+    fill(&file).map_err(|error| Skip(format!("{}: {error}", file.display())))?;
+    group.take(pid(leeward))?;
+    let begun = Instant::now();
+    let waited = memory_waited()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/origins/thrash.py");
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let mut command = Command::new("python3");
+        let reader = Running::start(command.args([script, &file.display().to_string(), SPELL]));
+        group.take(reader.pid())?;
+        readers.push(reader);
+    }
+    while begun.elapsed() < Duration::from_secs(25) {
+        served(leeward, "/slow/3000")?;
+        served(leeward, "/compute/1000")?;
+        served(leeward, "/")?;
+    }
+    let share = (memory_waited()? - waited).as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!(
+        "the host waited for memory {:.0} % of the time",
+        share * 100.0
+    );
+    match share > 0.05 {
+        true => Ok(()),
+        false => Err(Skip(format!(
+            "memory was waited for {share:.3} of the time only"
+        ))),
+    }
+}
+
+/// For how long some task of the host has waited for memory, since it was started.
+fn memory_waited() -> Result<Duration, Skip> {
+    let path = "/proc/pressure/memory";
+    let text = fs::read_to_string(path).map_err(|error| Skip(format!("{path}: {error}")))?;
+    let total = text
+        .lines()
+        .next()
+        .and_then(|line| line.split("total=").nth(1));
+    let microseconds = total.and_then(|total| total.trim().parse().ok());
+    microseconds
+        .map(Duration::from_micros)
+        .ok_or_else(|| Skip(format!("{path}: {text}")))
+}
+
+/// On the disk, and no longer in memory: whoever reads it first pays for its pages.
+fn fill(path: &Path) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let page = vec![7; 1 << 20];
+    for _ in 0..100 {
+        file.write_all(&page)?;
+    }
+    file.sync_all()?;
+    fadvise(&file, 0, None, Advice::DontNeed)?;
+    Ok(())
 }
 
 /// Each stop a little shorter than the one that is certain.
