@@ -6,6 +6,7 @@
 //! watch thread   the origin, the status page, the service manager
 //! ```
 
+mod bound;
 mod edge_thread;
 mod memory;
 mod watch_thread;
@@ -20,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::settings::{Command, Process};
 use crate::config::{self, Settings};
 use crate::edge::admission::Admission;
-use crate::edge::listener::{self, BindError};
+use crate::edge::listener::BindError;
 use crate::edge::tls::{self, TlsError};
 use crate::exchange::Shared;
 use crate::ground::addr::OriginAddr;
@@ -31,6 +32,7 @@ use crate::ground::ledger::Ledger;
 use crate::ground::reserve::Reserve;
 use crate::ground::systemd::Notifier;
 use crate::origin::{Journal, Origin, Retention, journal};
+use bound::Bound;
 
 /// Why Leeward cannot run, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,18 @@ pub enum AppError {
     /// An address is taken, or not ours.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The control socket, or the token.
+    #[error("{key}: {path}: {cause}; {remedy}")]
+    Door {
+        /// The key that asked for it.
+        key: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -86,6 +100,8 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
     let line = bound.line(&address);
+    // Removed when all is over.
+    let _socket_file = bound.socket_file;
     let seen = origin.clone();
 
     let mut watch = watch_thread::start(watch_thread::Parts {
@@ -96,6 +112,8 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         ledger: ledger.clone(),
         hearts: hearts.clone(),
         listener: bound.status,
+        socket: bound.socket,
+        token: bound.token,
         edge: bound.addresses.clone(),
         settings: settings.clone(),
         drain: origin_drain,
@@ -150,50 +168,6 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         tracing::info!("stopped");
         Ok(())
     })
-}
-
-/// What is listened on, before anything else is done.
-struct Bound {
-    edge: Vec<TcpListener>,
-    redirect: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
-    status: Option<TcpListener>,
-}
-
-impl Bound {
-    fn open(settings: &Settings) -> Result<Self, BindError> {
-        let mut edge = Vec::new();
-        let mut addresses = Vec::new();
-        for wanted in &settings.edge.listen {
-            let listener = listener::bind("edge.listen", *wanted)?;
-            addresses.push(listener.local_addr().unwrap_or(wanted.0));
-            edge.push(listener);
-        }
-        let mut redirect = Vec::new();
-        for wanted in &settings.edge.redirect {
-            redirect.push(listener::bind("edge.redirect", *wanted)?);
-        }
-        let status = settings.status.listen;
-        let status = status.map(|wanted| listener::bind("status.listen", wanted));
-        Ok(Self {
-            edge,
-            redirect,
-            addresses,
-            status: status.transpose()?,
-        })
-    }
-
-    /// The real addresses, for the line that says ready.
-    fn line(&self, origin: &OriginAddr) -> String {
-        let edges: Vec<String> = self
-            .addresses
-            .iter()
-            .map(|addr| format!("https://{addr}"))
-            .collect();
-        let status = self.status.as_ref().and_then(|it| it.local_addr().ok());
-        let status = status.map_or_else(String::new, |addr| format!(", status http://{addr}"));
-        format!("{}{status}, origin {origin}", edges.join(" "))
-    }
 }
 
 /// The signals that matter to the whole program.

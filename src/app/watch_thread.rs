@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -35,6 +36,10 @@ pub struct Parts {
     pub hearts: Hearts,
     /// Where the status page listens.
     pub listener: Option<TcpListener>,
+    /// Where operators' verbs come in.
+    pub socket: Option<UnixListener>,
+    /// With what they may come in by the status page.
+    pub token: Option<Arc<str>>,
     /// Where the clients connect.
     pub edge: Vec<SocketAddr>,
     /// All settings.
@@ -84,39 +89,59 @@ async fn watch(parts: Parts) {
     tokio::spawn(heart.beat_on());
     tokio::spawn(pet(notifier, parts.hearts));
     tokio::spawn(tell(notifier, parts.origin.clone()));
-    if let Some(listener) = parts.listener {
-        let facts = status::Facts {
-            version: env!("CARGO_PKG_VERSION"),
-            edge: parts.edge,
-            status: listener.local_addr().ok(),
-            started: deadline::now(),
-            started_at: jiff::Timestamp::now(),
-            spool_budget: parts.shared.store().budget.whole(),
-            connections_limit: parts.settings.edge.limits.connections,
-            memory_limit: parts.shared.reserve().limit(),
-            patience: parts.shared.waiting().patience(),
-        };
-        let shared = parts.shared;
-        let source = status::Source {
-            origin: parts.origin,
-            ledger: parts.ledger,
-            facts,
-            gauges: Box::new(move || status::Gauges {
-                queued: shared.waiting().queued(),
-                held: shared.waiting().held(),
-                spool_used: shared.store().budget.used(),
-                spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
-                memory_reserved: shared.reserve().used(),
-            }),
-        };
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                tokio::spawn(status::serve(listener, Arc::new(source), parts.journal));
-            }
-            Err(error) => tracing::error!(%error, "the status listener cannot be used"),
-        }
-    }
+    let doors = doors(parts.listener, parts.socket, parts.token);
+    let facts = status::Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        edge: parts.edge,
+        status: doors.network.as_ref().and_then(|it| it.local_addr().ok()),
+        started: deadline::now(),
+        started_at: jiff::Timestamp::now(),
+        spool_budget: parts.shared.store().budget.whole(),
+        connections_limit: parts.settings.edge.limits.connections,
+        memory_limit: parts.shared.reserve().limit(),
+        patience: parts.shared.waiting().patience(),
+    };
+    let shared = parts.shared;
+    let source = status::Source {
+        origin: parts.origin,
+        ledger: parts.ledger,
+        facts,
+        gauges: Box::new(move || status::Gauges {
+            queued: shared.waiting().queued(),
+            held: shared.waiting().held(),
+            spool_used: shared.store().budget.used(),
+            spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
+            memory_reserved: shared.reserve().used(),
+        }),
+    };
+    tokio::spawn(status::serve(doors, Arc::new(source), parts.journal));
     parts.watch.run(parts.drain).await;
+}
+
+/// The listeners as this thread's runtime knows them; one that cannot be used is told, and the others are.
+fn doors(
+    listener: Option<TcpListener>,
+    socket: Option<UnixListener>,
+    token: Option<Arc<str>>,
+) -> status::Doors {
+    let failed = |what: &str, error: &io::Error| tracing::error!(%error, "{what} cannot be used");
+    let network = listener.and_then(|it| {
+        let listener = tokio::net::TcpListener::from_std(it);
+        listener
+            .inspect_err(|error| failed("status.listen", error))
+            .ok()
+    });
+    let socket = socket.and_then(|it| {
+        let listener = tokio::net::UnixListener::from_std(it);
+        listener
+            .inspect_err(|error| failed("status.socket", error))
+            .ok()
+    });
+    status::Doors {
+        network,
+        socket,
+        token,
+    }
 }
 
 /// Tells the service manager that we are alive, for as long as every thread of ours is.

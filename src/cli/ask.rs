@@ -1,19 +1,37 @@
-//! One question to the status page of a running Leeward.
+//! One question or one order to a running Leeward.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST};
+use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::request::Builder;
+use http::uri::Authority;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::ground::deadline::Deadline;
 
 /// Where the status page is unless anybody says otherwise.
 pub const USUAL: &str = "http://127.0.0.1:9180";
+
+/// Where an order can be given.
+#[derive(Debug, Clone)]
+pub enum Door {
+    /// The control socket.
+    Socket(PathBuf),
+    /// The status page, for who knows the token.
+    Page {
+        /// Where it is.
+        url: String,
+        /// What lets us in.
+        token: String,
+    },
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +73,37 @@ pub async fn asked(url: &str, path: &str) -> Result<Bytes, NoAnswer> {
     answer.unwrap_or_else(|_| Err(nobody(format!("no answer within {PATIENCE:?}"))))
 }
 
+/// Has something done, with the token where there is one.
+///
+/// # Errors
+/// [`NoAnswer`].
+pub async fn order(door: &Door, path: &str) -> Result<Bytes, NoAnswer> {
+    let put = async {
+        match door {
+            Door::Socket(socket) => {
+                let there =
+                    |error: std::io::Error| nobody(format!("{}: {error}", socket.display()));
+                let stream = UnixStream::connect(socket).await.map_err(there)?;
+                converse(stream, Request::post(path).header(HOST, "localhost")).await
+            }
+            Door::Page { url, token } => {
+                let (stream, authority) = reach(url).await?;
+                let request = Request::post(path).header(HOST, authority.as_str());
+                let bearer = format!("Bearer {token}");
+                converse(stream, request.header(AUTHORIZATION, bearer)).await
+            }
+        }
+    };
+    let answer = Deadline::within(2 * PATIENCE).bound(put).await;
+    answer.unwrap_or_else(|_| Err(nobody(format!("no answer within {:?}", 2 * PATIENCE))))
+}
+
 async fn put(url: &str, path: &str) -> Result<Bytes, NoAnswer> {
+    let (stream, authority) = reach(url).await?;
+    converse(stream, Request::get(path).header(HOST, authority.as_str())).await
+}
+
+async fn reach(url: &str) -> Result<(TcpStream, Authority), NoAnswer> {
     let uri: Uri = url.parse().map_err(|_| NoAnswer::Address)?;
     let authority = match (uri.scheme_str(), uri.authority()) {
         (Some("http"), Some(authority)) => authority.clone(),
@@ -64,12 +112,18 @@ async fn put(url: &str, path: &str) -> Result<Bytes, NoAnswer> {
     let port = authority.port_u16().unwrap_or(80);
     let host = authority.host().trim_matches(['[', ']']);
     let stream = TcpStream::connect((host, port)).await.map_err(nobody)?;
+    Ok((stream, authority))
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Builder,
+) -> Result<Bytes, NoAnswer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(nobody)?;
     let connection = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(HOST, authority.as_str())
+    let request = request
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(nobody)?;

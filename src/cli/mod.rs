@@ -9,6 +9,7 @@ pub mod log;
 mod origin;
 mod run;
 mod status;
+mod verbs;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use verbs::Verb;
 
 /// Good for nothing else was meant: everything went well.
 const FINE: u8 = 0;
@@ -69,6 +71,30 @@ enum Command {
     Drill(drill::Drill),
     /// Tell what happened: the last incidents, or the whole story of one; while Leeward is down, too.
     Incidents(incidents::Incidents),
+    /// Replace the origin in peace: what is under way is finished, requests wait meanwhile, none is lost.
+    Restart(verbs::Where),
+    /// Hold all requests, for a deployment.
+    Pause {
+        /// For so long at the most, like 90s or 10m; five minutes if nobody says.
+        #[arg(long = "for", value_name = "LENGTH")]
+        length: Option<String>,
+        #[command(flatten)]
+        place: verbs::Where,
+    },
+    /// Take this server out of service: new requests are refused, what is under way is finished.
+    Drain(verbs::Where),
+    /// Refuse all requests with a word of maintenance, and leave the origin alone.
+    Maintenance {
+        /// For so long; until `leeward resume` if nobody says.
+        #[arg(long = "for", value_name = "LENGTH")]
+        length: Option<String>,
+        #[command(flatten)]
+        place: verbs::Where,
+    },
+    /// Back to normal after `pause`, `drain` or `maintenance`.
+    Resume(verbs::Where),
+    /// Write down what the origin does now, as for an incident, and disturb nothing.
+    Capture(verbs::Where),
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -89,6 +115,16 @@ pub fn main() -> ExitCode {
         Command::Origin { listen, root } => origin::origin(listen, root),
         Command::Status { url, json } => status::status(&url, json),
         Command::Incidents(asked) => incidents::incidents(&asked),
+        Command::Restart(place) => verbs::carry_out(Verb::Restart, None, &place),
+        Command::Pause { length, place } => {
+            verbs::carry_out(Verb::Pause, length.as_deref(), &place)
+        }
+        Command::Drain(place) => verbs::carry_out(Verb::Drain, None, &place),
+        Command::Maintenance { length, place } => {
+            verbs::carry_out(Verb::Maintenance, length.as_deref(), &place)
+        }
+        Command::Resume(place) => verbs::carry_out(Verb::Resume, None, &place),
+        Command::Capture(place) => verbs::carry_out(Verb::Capture, None, &place),
         Command::Launch(launch) => launch.launch(),
     };
     ExitCode::from(code)

@@ -26,6 +26,7 @@ pub fn run(file: Option<PathBuf>) -> u8 {
             match error {
                 app::AppError::Tls(_) => BAD_CONFIG,
                 app::AppError::Bind(_)
+                | app::AppError::Door { .. }
                 | app::AppError::System { .. }
                 | app::AppError::Unwatched => FAILED,
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Restart, Settings, Spool, Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Restart, Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -87,6 +87,7 @@ fn restart(mut section: Section<'_, '_, '_>) -> Restart {
         &mut it.grace_drain,
         span(Duration::ZERO, DAY),
     );
+    section.set("drain", &mut it.drain, span(Duration::ZERO, DAY));
     section.set("core", &mut it.core, value::switch);
     section.set("backoff", &mut it.backoff, span(10 * MS, DAY));
     section.set("backoff_most", &mut it.backoff_most, span(10 * MS, DAY));
@@ -154,6 +155,16 @@ fn status(mut section: Section<'_, '_, '_>) -> Status {
     let mut it = Status::default();
     section.set("listen", &mut it.listen, |v| {
         value::or_off(v, value::address)
+    });
+    section.set("socket", &mut it.socket, |v| match v.as_str() {
+        Some("auto") => Ok(Place::Usual),
+        _ => {
+            let at = value::or_off(v, path("/run/leeward/leeward.sock"));
+            at.map(|at| at.map_or(Place::Nowhere, Place::At))
+        }
+    });
+    section.set("token_file", &mut it.token_file, |v| {
+        value::or_off(v, path("/etc/leeward/token"))
     });
     section.finish();
     it

@@ -291,6 +291,8 @@ pub struct Restart {
     pub grace: Duration,
     /// From TERM to KILL at a shutdown.
     pub grace_drain: Duration,
+    /// For what is under way when it is replaced in peace.
+    pub drain: Duration,
     /// Whether an origin that is condemned gets ABRT instead of TERM, so that it leaves a core.
     pub core: bool,
     /// The second start in a row waits this long, the first none, each further twice as long.
@@ -332,6 +334,21 @@ pub struct Incidents {
 pub struct Status {
     /// Where the status page listens; `None` is nowhere.
     pub listen: Option<EdgeAddr>,
+    /// Where verbs are taken from the owner of the socket.
+    pub socket: Place,
+    /// The file with the token that lets verbs in over `listen`; `None` is nobody.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where a file of ours is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Place {
+    /// Where the system or the user has such files.
+    Usual,
+    /// There.
+    At(PathBuf),
+    /// There is none.
+    Nowhere,
 }
 
 /// `[log]`

@@ -99,6 +99,10 @@ impl Waiting {
                         Err(_) => return Err(self.too_late(wait)),
                     }
                 }
+                Gate::Shut(shut) if shut.why.refuses() => {
+                    let cause = Cause::Closed(shut.why.told());
+                    return Err(Failure::edge(Phase::Hold, cause));
+                }
                 Gate::Shut(shut) => {
                     wait.hold(tally);
                     let deadline = self.deadline(wait);
@@ -196,13 +200,14 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::{Generation, Shut};
+    use crate::origin::{Generation, Shut, Why};
 
     fn shut() -> Gate {
         let now = deadline::now();
         Gate::Shut(Shut {
             since: now,
             expected: now,
+            why: Why::Down,
         })
     }
 
@@ -252,6 +257,7 @@ mod tests {
         let (_sender, mut gate) = watch::channel(Gate::Shut(Shut {
             since: now,
             expected: now + Duration::from_secs(60),
+            why: Why::Down,
         }));
         let failure = waiting
             .admit(&mut gate, &mut Wait::begin(), &Tally::default())

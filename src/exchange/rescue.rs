@@ -65,6 +65,7 @@ pub fn status(failure: &Failure) -> StatusCode {
 pub fn loss(failure: &Failure) -> Option<Loss> {
     match (failure.party, failure.phase, &failure.cause) {
         (Party::Client, ..) => None,
+        (_, _, Cause::Closed(_)) => Some(Loss::Closed),
         (Party::Edge, Phase::Body | Phase::Answer, _) => Some(Loss::Spool),
         (_, _, Cause::Full { .. } | Cause::NoRoom { .. })
         | (Party::Edge, _, Cause::Unsupported(_)) => Some(Loss::Full),
@@ -86,6 +87,7 @@ fn proxy_status(failure: &Failure) -> String {
         }
         (Party::Client, ..) => "http_request_denied",
         (Party::Edge, _, Cause::Disk(_)) => "proxy_internal_error",
+        (Party::Edge, _, Cause::Closed(_)) => "destination_unavailable",
         (Party::Edge, Phase::Answer, _) => "http_response_body_size",
         (Party::Edge, ..) => "connection_limit_reached",
         (_, Phase::Hold | Phase::Queue, _) => "destination_unavailable",
@@ -125,6 +127,9 @@ fn page(status: StatusCode, failure: &Failure) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let what = match failure.party {
         Party::Client => "The request was not accepted.",
+        _ if matches!(failure.cause, Cause::Closed(_)) => {
+            "This page is out of service for maintenance. Please come back later."
+        }
         Party::Edge => "There is too much to do at the moment. Please try again shortly.",
         Party::Origin if status == StatusCode::SERVICE_UNAVAILABLE => {
             "The server behind this page is being restarted. Please try again shortly."
@@ -174,6 +179,10 @@ mod tests {
             (client(Phase::Body, timed_out()), 408),
             (edge(Phase::Body, full()), 503),
             (edge(Phase::Queue, full()), 503),
+            (
+                edge(Phase::Hold, Cause::Closed("it is in maintenance")),
+                503,
+            ),
             (origin(Phase::Hold, timed_out()), 503),
             (origin(Phase::Connect, Cause::Refused), 502),
             (origin(Phase::Connect, timed_out()), 504),

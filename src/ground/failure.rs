@@ -87,6 +87,8 @@ pub enum Cause {
     Unsupported(&'static str),
     /// The disk does not take or give what it should; the sentence names the limit or the fault.
     Disk(String),
+    /// The operator has taken it out of service, and why.
+    Closed(&'static str),
     /// It will not be there in time.
     NotReady,
     /// Nobody listens there.
@@ -220,6 +222,7 @@ impl fmt::Display for Cause {
             }
             Self::Malformed(what) | Self::Unsupported(what) => f.write_str(what),
             Self::Disk(how) => f.write_str(how),
+            Self::Closed(why) => f.write_str(why),
             Self::NotReady => f.write_str("it will not be ready in time"),
             Self::Refused => f.write_str("nobody listens there"),
             Self::Truncated => f.write_str("ended in the middle"),

@@ -27,6 +27,38 @@ pub struct Shut {
     pub since: Instant,
     /// When it will probably open, from what starts took so far.
     pub expected: Instant,
+    /// For whose sake.
+    pub why: Why,
+}
+
+/// For whose sake a gate is shut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The origin's: it is not there, or about to be replaced.
+    Down,
+    /// The operator's, who will open it again soon.
+    Paused,
+    /// The operator's, who takes this server out of service.
+    Draining,
+    /// The operator's, who works on the origin.
+    Maintenance,
+}
+
+impl Why {
+    /// Whether it is no use to wait, however soon it may open.
+    pub fn refuses(self) -> bool {
+        matches!(self, Self::Draining | Self::Maintenance)
+    }
+
+    /// It in a few words, for those who are refused.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Down => "it is being replaced",
+            Self::Paused => "it is paused",
+            Self::Draining => "it is being taken out of service",
+            Self::Maintenance => "it is in maintenance",
+        }
+    }
 }
 
 /// One life of the origin process, as those see it who send it requests.

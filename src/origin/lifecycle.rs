@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! Waiting ──Due──▶ Starting ──Answered──▶ Ready
-//!    ▲               │  │                   │
-//!    │       SpawnFailed│ Judged, Exited, Restart
-//!    │               ▼  ▼                   ▼
-//!    └─────────────Gone── Stopping ◀────────┘ ──(shutdown)──▶ Over
+//!    ▲               │  │                   │ └──Renew──▶ Draining
+//!    │       SpawnFailed│ Judged, Exited    │                │
+//!    │               ▼  ▼                   ▼                │
+//!    └─────────────Gone── Stopping ◀────────┴──────Idle──────┘ ──(shutdown)──▶ Over
 //! ```
 
 use std::collections::VecDeque;
@@ -32,6 +32,13 @@ pub enum Phase {
     Ready {
         /// When it first did.
         since: Instant,
+    },
+    /// It is to be replaced in peace, when what is under way is done.
+    Draining {
+        /// Why.
+        verdict: Verdict,
+        /// What is under way then is cut off.
+        until: Instant,
     },
     /// It is being ended, or its remains are cleared away.
     Stopping {
@@ -68,8 +75,10 @@ pub enum Event {
     Exited,
     /// Its whole group is gone and reaped.
     Gone,
-    /// An operator wants another generation.
-    Restart,
+    /// Another generation is wanted for this reason, though this one serves.
+    Renew(Verdict),
+    /// Nothing is under way any more.
+    Idle,
     /// Leeward itself is about to end.
     Shutdown,
 }
@@ -81,6 +90,8 @@ pub enum Order {
     Spawn,
     /// Let requests through to it.
     Welcome,
+    /// Shut the gate, and say [`Event::Idle`] when nothing is under way any more.
+    Drain,
     /// Shut the gate, write the incident, end the whole group, reap it, and say [`Event::Gone`].
     End(Verdict),
 }
@@ -132,7 +143,7 @@ impl Lifecycle {
             (Phase::Waiting { until }, Event::Tick) if now >= until => {
                 (Phase::Starting { since: now }, Some(Order::Spawn))
             }
-            (Phase::Waiting { .. }, Event::Restart) => (Phase::Waiting { until: now }, None),
+            (Phase::Waiting { .. }, Event::Renew(_)) => (Phase::Waiting { until: now }, None),
             (Phase::Waiting { .. }, Event::Shutdown) => (Phase::Over, None),
             (Phase::Starting { .. }, Event::SpawnFailed) => (self.wait(now, dice), None),
             (Phase::Starting { .. }, Event::Answered) => {
@@ -143,19 +154,27 @@ impl Lifecycle {
                 self.restarts.forget(since, now);
                 (self.phase, None)
             }
-            (Phase::Starting { .. } | Phase::Ready { .. }, event) => match event {
-                Event::Condemned(verdict) => stop(verdict, Then::Again),
-                Event::Exited => stop(Verdict::Exited, Then::Again),
-                Event::Restart => stop(Verdict::Requested, Then::Again),
-                Event::Shutdown => stop(Verdict::Requested, Then::Nothing),
-                Event::Tick | Event::Answered | Event::SpawnFailed | Event::Gone => {
-                    (self.phase, None)
+            (Phase::Ready { .. }, Event::Renew(verdict)) => {
+                let until = now + self.restarts.policy.drain;
+                (Phase::Draining { verdict, until }, Some(Order::Drain))
+            }
+            (Phase::Draining { verdict, .. }, Event::Idle) => stop(verdict, Then::Again),
+            (Phase::Draining { verdict, until }, Event::Tick | Event::Answered) if now >= until => {
+                stop(verdict, Then::Again)
+            }
+            (Phase::Starting { .. } | Phase::Ready { .. } | Phase::Draining { .. }, event) => {
+                match event {
+                    Event::Condemned(verdict) => stop(verdict, Then::Again),
+                    Event::Exited => stop(Verdict::Exited, Then::Again),
+                    Event::Renew(verdict) if self.is_starting() => stop(verdict, Then::Again),
+                    Event::Shutdown => stop(Verdict::Requested, Then::Nothing),
+                    _ => (self.phase, None),
                 }
-            },
-            (Phase::Stopping { verdict, then }, Event::Gone) => match (verdict, then) {
-                (_, Then::Nothing) => (Phase::Over, None),
-                (Verdict::Requested, Then::Again) => (Phase::Waiting { until: now }, None),
-                (_, Then::Again) => (self.wait(now, dice), None),
+            }
+            (Phase::Stopping { verdict, then }, Event::Gone) => match then {
+                Then::Nothing => (Phase::Over, None),
+                Then::Again if verdict.is_renewal() => (Phase::Waiting { until: now }, None),
+                Then::Again => (self.wait(now, dice), None),
             },
             (Phase::Stopping { verdict, .. }, Event::Shutdown) => {
                 let then = Then::Nothing;
@@ -165,6 +184,10 @@ impl Lifecycle {
         };
         self.phase = phase;
         order
+    }
+
+    fn is_starting(&self) -> bool {
+        matches!(self.phase, Phase::Starting { .. })
     }
 
     fn wait(&mut self, now: Instant, dice: f64) -> Phase {
@@ -280,19 +303,43 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_on_request_waits_for_nothing_and_counts_nothing() {
+    fn a_restart_on_request_waits_for_what_is_under_way_and_counts_nothing() {
         let now = Instant::now();
+        let renewed = Event::Renew(Verdict::Requested);
         let mut life = ready(now);
         for _ in 0..20 {
-            assert_eq!(
-                life.on(Event::Restart, now, MIDDLE),
-                Some(Order::End(Verdict::Requested))
-            );
+            assert_eq!(life.on(renewed, now, MIDDLE), Some(Order::Drain));
+            assert_eq!(life.on(Event::Tick, now, MIDDLE), None);
+            let done = life.on(Event::Idle, now, MIDDLE);
+            assert_eq!(done, Some(Order::End(Verdict::Requested)));
             life.on(Event::Gone, now, MIDDLE);
             assert_eq!(life.on(Event::Tick, now, MIDDLE), Some(Order::Spawn));
             life.on(Event::Answered, now, MIDDLE);
         }
         assert!(!life.is_degraded());
+    }
+
+    #[test]
+    fn a_drain_ends_by_its_deadline_and_by_anything_worse() {
+        let now = Instant::now();
+        let draining = || {
+            let mut life = ready(now);
+            life.on(Event::Renew(Verdict::Requested), now, MIDDLE);
+            life
+        };
+        let late = now + settings::Restart::default().drain;
+        let ended = draining().on(Event::Answered, late, MIDDLE);
+        assert_eq!(ended, Some(Order::End(Verdict::Requested)));
+        for (event, verdict) in [
+            (Event::Exited, Verdict::Exited),
+            (Event::Condemned(Verdict::HungBlocked), Verdict::HungBlocked),
+        ] {
+            let ended = draining().on(event, now, MIDDLE);
+            assert_eq!(ended, Some(Order::End(verdict)));
+        }
+        let mut again = draining();
+        let twice = again.on(Event::Renew(Verdict::Requested), now, MIDDLE);
+        assert_eq!(twice, None);
     }
 
     #[test]
@@ -304,7 +351,7 @@ mod tests {
         life.on(Event::Gone, now, MIDDLE);
         assert_eq!(life.phase(), Phase::Over);
         assert_eq!(life.on(Event::Tick, now, MIDDLE), None);
-        assert_eq!(life.on(Event::Restart, now, MIDDLE), None);
+        assert_eq!(life.on(Event::Renew(Verdict::Requested), now, MIDDLE), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! judges, [`lifecycle`] decides, [`supervisor`] carries it out, [`incident`] is written before the first signal.
 
 pub mod attention;
+mod board;
 mod concurrency;
 pub mod cost;
 pub mod dial;
@@ -30,25 +31,30 @@ mod stop;
 mod supervisor;
 pub mod verdict;
 pub mod view;
+pub mod will;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
+use crate::ground::deadline::{self, Deadline};
 use crate::ground::drain::Drain;
 use crate::ground::ledger::Ledger;
 use crate::ground::redact;
+use board::Board;
 use herald::Herald;
+use will::{Reply, Wish};
 
 pub use ending::Ending;
-pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut};
+pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
 pub use roster::{Page, Pulse, Visit, VisitId};
 pub use view::{Care, State, View};
+pub use will::{Stance, Verb};
 
 /// What the other rooms may know of the origin, and ask of it.
 #[derive(Debug, Clone)]
@@ -57,6 +63,7 @@ pub struct Origin {
     view: watch::Receiver<Arc<View>>,
     roster: roster::Roster,
     nudges: mpsc::Sender<Reading>,
+    wishes: mpsc::Sender<Wish>,
 }
 
 /// The side that watches; it is run on the watch thread.
@@ -69,19 +76,15 @@ pub struct Watch {
     ledger: Ledger,
     herald: Herald,
     nudges: mpsc::Receiver<Reading>,
+    wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
 }
 
-/// Where the watch tells what it knows: the gate and the view.
-struct Board {
-    gate: watch::Sender<Gate>,
-    published: watch::Sender<Arc<View>>,
-    view: View,
-}
-
 /// The data plane never waits for the watch: what does not fit is dropped.
 const NUDGES: usize = 64;
+/// So many operators may wait at once; no real crowd of them is expected.
+const WISHES: usize = 8;
 
 impl Origin {
     /// The origin at `address`, not watched yet; `ledger` tells what its incidents cost. With a `command`, Leeward owns its process; without, it observes.
@@ -103,21 +106,18 @@ impl Origin {
             since: now,
             // It is asked at once.
             expected: now + settings.origin.probe.timeout,
+            why: Why::Down,
         };
-        let (gate, gate_seen) = watch::channel(Gate::Shut(shut));
-        let (published, view_seen) = watch::channel(Arc::new(view.clone()));
+        let (board, gate_seen, view_seen) = Board::new(shut, view);
         let (nudge, nudges) = mpsc::channel(NUDGES);
+        let (wish, wishes) = mpsc::channel(WISHES);
         let roster = roster::Roster::new(now);
         let origin = Self {
             gate: gate_seen,
             view: view_seen,
             roster: roster.clone(),
             nudges: nudge,
-        };
-        let board = Board {
-            gate,
-            published,
-            view,
+            wishes: wish,
         };
         let watch = Watch {
             settings,
@@ -128,6 +128,7 @@ impl Origin {
             ledger,
             herald: Herald::new(),
             nudges,
+            wishes,
             told: None,
         };
         (origin, watch)
@@ -162,6 +163,23 @@ impl Origin {
     pub fn report(&self, reading: Reading) {
         let _ = self.nudges.try_send(reading);
     }
+
+    /// Has the watch carry out what an operator wants, by `deadline`: later it may still come to pass.
+    ///
+    /// # Errors
+    /// Why it was not done, in a sentence.
+    pub async fn wish(&self, verb: Verb, deadline: Deadline) -> Reply {
+        let (reply, told) = oneshot::channel();
+        let wish = Wish { verb, reply };
+        if self.wishes.try_send(wish).is_err() {
+            return Err("too many such orders wait already; try again".to_owned());
+        }
+        match deadline.bound(told).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) => Err("Leeward is about to end".to_owned()),
+            Err(_) => Ok("the origin is being replaced just now; this follows".to_owned()),
+        }
+    }
 }
 
 impl Watch {
@@ -177,28 +195,22 @@ impl Watch {
     }
 }
 
-impl Board {
-    fn open(&mut self, generation: Arc<Generation>) {
-        self.gate.send_replace(Gate::Open(generation));
-    }
-
-    fn shut(&mut self, shut: Shut) {
-        self.gate.send_replace(Gate::Shut(shut));
-    }
-
-    /// The gate will open no sooner than this; those who can't wait for it are told at once.
-    fn expect(&mut self, opens: Instant) {
-        self.gate.send_if_modified(|gate| match gate {
-            Gate::Shut(shut) if shut.expected != opens => {
-                shut.expected = opens;
-                true
-            }
-            _ => false,
-        });
-    }
-
-    fn publish(&mut self) {
-        self.published.send_replace(Arc::new(self.view.clone()));
+impl Watch {
+    /// Stands as the operator wants it, and says how that is.
+    fn stand(&mut self, verb: Verb) -> Reply {
+        let now = deadline::now();
+        let before = self.board.view.stance;
+        let stance = before.after(verb, now);
+        self.board.take(stance, now);
+        let told = match stance {
+            Stance::Serving if before == stance => "it was serving already",
+            Stance::Serving => "requests reach the origin again, as it can take them",
+            Stance::Paused { .. } => "requests are held",
+            Stance::Draining => "new requests are refused; what is under way is finished",
+            Stance::Maintenance { .. } => "requests are refused, and the origin is left alone",
+        };
+        tracing::warn!(stance = stance.word(), "the operator wants it so: {told}");
+        Ok(told.to_owned())
     }
 }
 

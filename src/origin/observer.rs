@@ -8,7 +8,7 @@ use super::probe::Reading;
 use super::senses::Senses;
 use super::verdict::Verdict;
 use super::view::State;
-use super::{Shut, Watch, concurrency};
+use super::{Shut, Watch, Why, concurrency};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
 
@@ -85,7 +85,7 @@ impl Observer {
         let address = view.address.clone();
         let (generation, ender) = Generation::begin(view.generation, address, slots);
         self.open = Some((generation.clone(), ender));
-        self.watch.board.open(generation);
+        self.watch.board.open(generation, deadline::now());
     }
 
     /// Nobody listens any more.
@@ -97,6 +97,7 @@ impl Observer {
         self.watch.board.shut(Shut {
             since: now,
             expected: now + self.watch.settings.origin.probe.suspect_every,
+            why: Why::Down,
         });
         ender.end(super::Ending {
             verdict: Some(Verdict::NotListening),

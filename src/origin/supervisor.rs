@@ -1,6 +1,7 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
 mod end;
+mod wishes;
 mod wound;
 
 use std::sync::Arc;
@@ -12,9 +13,11 @@ use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
 use super::probe::Reading;
 use super::process::Process;
+use super::roster::Roster;
 use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
+use super::will::Wish;
 use super::{Watch, concurrency, evidence, hook, port};
 use crate::config::{obstacle, settings};
 use crate::ground::deadline;
@@ -43,6 +46,16 @@ struct Current {
     never_answered: bool,
 }
 
+/// What comes next.
+enum Next {
+    Event(Event),
+    Wish(Wish),
+    /// What the operator wanted was for a time, and that is over.
+    StanceOver,
+}
+
+/// Between two looks whether anything is under way still.
+const DRAINED: Duration = Duration::from_millis(20);
 /// For a look at what a command needs.
 const LOOKING: Duration = Duration::from_millis(200);
 /// For hooks under way when Leeward ends; what is left then is killed with it.
@@ -68,8 +81,11 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         start_took: USUAL_START,
     };
     loop {
-        let event = supervisor.next(&mut drain).await;
-        supervisor.take(event).await;
+        match supervisor.next(&mut drain).await {
+            Next::Event(event) => supervisor.take(event).await,
+            Next::Wish(wish) => supervisor.grant(wish).await,
+            Next::StanceOver => supervisor.resume(),
+        }
         supervisor.settle(deadline::now()).await;
         if supervisor.life.phase() == Phase::Over {
             break;
@@ -82,37 +98,39 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
 
 impl Supervisor {
     /// Waits for what happens next.
-    async fn next(&mut self, drain: &mut Drain) -> Event {
-        let is_over = matches!(
-            self.life.phase(),
-            Phase::Stopping {
-                then: Then::Nothing,
-                ..
-            }
-        );
+    async fn next(&mut self, drain: &mut Drain) -> Next {
+        let phase = self.life.phase();
+        let is_final = self.is_final();
+        let over = self.watch.board.view.stance.until();
         let Some(current) = &mut self.current else {
-            let Phase::Waiting { until } = self.life.phase() else {
-                return Event::Gone;
+            let Phase::Waiting { until } = phase else {
+                return Next::Event(Event::Gone);
             };
             return tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => Event::Tick,
-                _ = drain.begun() => Event::Shutdown,
+                () = tokio::time::sleep_until(until.into()) => Next::Event(Event::Tick),
+                _ = drain.begun() => Next::Event(Event::Shutdown),
+                Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
+                () = at(over) => Next::StanceOver,
             };
         };
-        let generation = current
-            .open
-            .as_ref()
-            .map(|(generation, _)| generation.clone());
+        let generation = current.open.as_ref().map(|(it, _)| it.clone());
+        let is_draining = matches!(phase, Phase::Draining { .. });
+        if is_draining && is_idle(generation.as_deref(), &self.watch.roster) {
+            return Next::Event(Event::Idle);
+        }
         let noticed = current
             .senses
             .notice(generation.as_ref(), &mut self.watch.nudges);
         let reading = tokio::select! {
             biased;
-            _ = drain.begun(), if !is_over => return Event::Shutdown,
-            () = current.process.exited() => return Event::Exited,
+            _ = drain.begun(), if !is_final => return Next::Event(Event::Shutdown),
+            () = current.process.exited() => return Next::Event(Event::Exited),
             reading = noticed => reading,
+            Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
+            () = at(over) => return Next::StanceOver,
+            () = tokio::time::sleep(DRAINED), if is_draining => return Next::Event(Event::Tick),
         };
-        self.take_in(reading)
+        Next::Event(self.take_in(reading))
     }
 
     /// Turns what was noticed into an event.
@@ -130,9 +148,10 @@ impl Supervisor {
             self.paid = Cost::so_far(&self.watch.ledger);
         }
         let view = &mut self.watch.board.view;
+        let stance = view.stance;
         current.senses.describe(view, judgement.clone(), &evidence);
         self.watch.herald.hear(&judgement, deadline::now());
-        let event = match judgement.act {
+        let event = match judgement.act && !stance.lets_be() {
             true => Event::Condemned(judgement.verdict),
             false if answered => Event::Answered,
             false => Event::Tick,
@@ -150,6 +169,7 @@ impl Supervisor {
             event = match order {
                 Some(Order::Spawn) => self.spawn().await,
                 Some(Order::Welcome) => self.welcome().await,
+                Some(Order::Drain) => self.drain(),
                 Some(Order::End(verdict)) => self.end(verdict).await,
                 None if self.is_late() => self.bury().await,
                 None => None,
@@ -236,7 +256,7 @@ impl Supervisor {
         current.open = Some((generation.clone(), ender));
         current.never_answered = false;
         tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");
-        self.watch.board.open(generation);
+        self.watch.board.open(generation, now);
         self.heal(now).await;
         None
     }
@@ -259,9 +279,10 @@ impl Supervisor {
             Phase::Stopping { verdict, .. } => Some(verdict),
             _ => judgement.map(|judgement| judgement.verdict),
         };
-        let state = State::of(&self.life, verdict);
+        let state = State::of(&self.life, verdict, board.view.stance);
+        let now = deadline::now();
         if let Phase::Waiting { until } = self.life.phase() {
-            board.expect(until + self.start_took);
+            board.expect(until + self.start_took, now);
         }
         let before = board.view.state;
         if state != before {
@@ -272,9 +293,26 @@ impl Supervisor {
                 "origin state"
             );
         }
-        board.view.enter(state, deadline::now());
+        board.view.enter(state, now);
         board.publish();
     }
+}
+
+/// Returns then; never where there is no such moment.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether nobody is at work with this generation. Streams and tunnels may last for days and are not waited for.
+fn is_idle(generation: Option<&Generation>, roster: &Roster) -> bool {
+    const TOLD: usize = 4096;
+    let visits = roster.visits(deadline::now(), TOLD);
+    let lasting = visits.iter().filter(|visit| visit.is_lasting).count();
+    let busy = generation.map_or(0, Generation::busy);
+    busy <= lasting && visits.len() == lasting
 }
 
 /// A number from 0 to 1 that nobody needs to be able to guess or not to guess.

@@ -243,6 +243,11 @@ impl Verdict {
         )
     }
 
+    /// Whether it is replaced though it serves, in peace.
+    pub fn is_renewal(self) -> bool {
+        matches!(self, Self::Requested)
+    }
+
     /// Whether the request under way is suspected to be the cause.
     pub fn blames_requests(self) -> bool {
         matches!(self, Self::HungBlocked | Self::HungSpinning)

@@ -8,6 +8,7 @@ use super::lifecycle::{Lifecycle, Phase};
 use super::pid::Pid;
 use super::probe::Reading;
 use super::verdict::{Judgement, Verdict};
+use super::will::Stance;
 use crate::ground::addr::OriginAddr;
 
 /// The word a user sees for the origin: a total function of phase and verdict.
@@ -27,6 +28,8 @@ pub enum State {
     Backoff,
     /// Restarting does not help; it is tried slowly, for ever.
     Degraded,
+    /// The operator works on it.
+    Maintenance,
 }
 
 /// Whether Leeward owns the origin's process.
@@ -47,6 +50,8 @@ pub struct View {
     pub state: State,
     /// Since when.
     pub since: Instant,
+    /// Where the operator has put us.
+    pub stance: Stance,
     /// Where it listens.
     pub address: OriginAddr,
     /// The command that starts it, for a person.
@@ -104,7 +109,7 @@ pub struct Probes {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Starting,
         Self::Ready,
         Self::Suspect,
@@ -112,10 +117,14 @@ impl State {
         Self::Stopping,
         Self::Backoff,
         Self::Degraded,
+        Self::Maintenance,
     ];
 
     /// The word for an origin of ours.
-    pub fn of(life: &Lifecycle, verdict: Option<Verdict>) -> Self {
+    pub fn of(life: &Lifecycle, verdict: Option<Verdict>, stance: Stance) -> Self {
+        if matches!(stance, Stance::Maintenance { .. }) {
+            return Self::Maintenance;
+        }
         match life.phase() {
             Phase::Over => Self::Stopping,
             Phase::Waiting { .. } if life.is_degraded() => Self::Degraded,
@@ -124,6 +133,7 @@ impl State {
             Phase::Starting { .. } => Self::Starting,
             Phase::Ready { .. } if verdict.is_some_and(Verdict::is_suspect) => Self::Suspect,
             Phase::Ready { .. } => Self::Ready,
+            Phase::Draining { .. } => Self::Stopping,
             Phase::Stopping { verdict, .. } if verdict.is_hang() => Self::Hung,
             Phase::Stopping { .. } => Self::Stopping,
         }
@@ -139,6 +149,7 @@ impl State {
             Self::Stopping => "stopping",
             Self::Backoff => "backoff",
             Self::Degraded => "degraded",
+            Self::Maintenance => "maintenance",
         }
     }
 }
@@ -150,6 +161,7 @@ impl View {
             care,
             state: State::Starting,
             since: now,
+            stance: Stance::Serving,
             address,
             command: None,
             generation: 0,
@@ -193,7 +205,10 @@ impl View {
 
     /// The line `systemctl status` shows.
     pub fn line(&self) -> String {
-        let state = self.state.word();
+        let mut state = self.state.word().to_owned();
+        if self.stance != Stance::Serving && self.state != State::Maintenance {
+            state = format!("{state} ({})", self.stance.word());
+        }
         match (&self.judgement, &self.trouble) {
             (_, Some(trouble)) => format!("origin {state}: {trouble}"),
             (Some(judgement), None) if judgement.verdict.is_suspect() => {

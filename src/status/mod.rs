@@ -1,8 +1,9 @@
-//! Only tells: what is known of the origin and its traffic, to people and to machines.
+//! Tells what is known of the origin and its traffic, to people and to machines, and passes on what operators want.
 //!
 //! A [`Snapshot`] is every fact at one instant. `/status.json` is the snapshot itself; `metrics` and `page` are
 //! functions of it, and `terminal` of the JSON. `routes` chooses between them, `server` bounds who may ask and for how
-//! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents, and `story` tells one in a terminal.
+//! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents, `verbs` judges who may
+//! have what carried out, `socket` is the door for those who may, and `story` tells one in a terminal.
 
 mod host;
 mod html;
@@ -12,10 +13,12 @@ mod routes;
 mod server;
 mod shelf;
 pub mod snapshot;
+pub mod socket;
 pub mod story;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+pub mod verbs;
 mod words;
 
 use std::net::SocketAddr;
@@ -23,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::ground::ledger::Ledger;
 use crate::origin::{Journal, Origin};
@@ -81,11 +84,33 @@ pub struct Source {
     pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
 }
 
-/// Answers on `listener` for ever; its owner aborts it at the very end, so that the page can be read during a drain.
+/// Where this room can be asked.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Over the network, by anybody who reaches it.
+    pub network: Option<TcpListener>,
+    /// By the owner of this socket, who may have verbs carried out.
+    pub socket: Option<UnixListener>,
+    /// With this, they are carried out over the network, too.
+    pub token: Option<Arc<str>>,
+}
+
+/// Answers at all doors for ever; its owner aborts it at the very end, so that the page can be read during a drain.
 ///
-/// Belongs on the watch thread, and costs it little: 32 connections at most, each 15 s at most.
-pub async fn serve(listener: TcpListener, source: Arc<Source>, journal: Option<Journal>) {
-    server::run(listener, Arc::new(routes::Routes::new(source, journal))).await;
+/// Belongs on the watch thread, and costs it little: 32 connections at most at each door, each 15 s at most.
+pub async fn serve(doors: Doors, source: Arc<Source>, journal: Option<Journal>) {
+    let routes = Arc::new(routes::Routes::new(source, journal, doors.token));
+    let network = async {
+        if let Some(listener) = doors.network {
+            server::run(listener, routes.clone()).await;
+        }
+    };
+    let socket = async {
+        if let Some(listener) = doors.socket {
+            server::run(listener, routes.clone()).await;
+        }
+    };
+    tokio::join!(network, socket);
 }
 
 impl Facts {

@@ -1,24 +1,27 @@
 //! From a request to its answer. Each route is a function of the snapshot, but for the incidents, which are files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
 use super::host::{self, Turned};
 use super::metrics::{self, Form};
 use super::shelf::{self, NoIncident, Shelf};
+use super::verbs::{self, Refused, Via};
 use super::{Snapshot, Source, page};
-use crate::ground::deadline;
-use crate::origin::{Journal, State};
+use crate::ground::deadline::{self, Deadline};
+use crate::origin::{Journal, State, Verb};
 
 /// Everything that can be asked for.
 pub(super) struct Routes {
     source: Arc<Source>,
     shelf: Shelf,
+    token: Option<Arc<str>>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -36,29 +39,88 @@ const MAP: &str = "\
 /livez        fails when restarting the origin does not help
 /readyz       fails while requests do not reach the origin
 /startupz     fails until the origin has answered for the first time
+
+and by POST, with the token or through the control socket
+
+/restart      another generation, when what is under way is done
+/pause        holds all requests, ?for=5m
+/drain        refuses new requests, and finishes what is under way
+/maintenance  refuses all requests and leaves the origin alone, ?for=1h
+/resume       ends these three
+/capture      writes down what the origin does now
 ";
 
+/// An order is answered within this, even where it is carried out later.
+const WISH: Duration = Duration::from_secs(5);
+
 impl Routes {
-    pub(super) fn new(source: Arc<Source>, journal: Option<Journal>) -> Self {
+    pub(super) fn new(
+        source: Arc<Source>,
+        journal: Option<Journal>,
+        token: Option<Arc<str>>,
+    ) -> Self {
         Self {
             source,
             shelf: Shelf::new(journal),
+            token,
         }
     }
 
     /// The answer to any request. The body of one to HEAD is left out by the server, its length told.
-    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Answer {
-        let mut answer = match host::admit(request) {
+    pub(super) async fn answer<B>(&self, request: &Request<B>, via: Via) -> Answer {
+        let admitted = match via {
+            Via::Network => host::admit(request),
+            Via::Socket => Ok(()),
+        };
+        let mut answer = match admitted {
             Err(turned) => turn_away(turned),
-            Ok(()) => match *request.method() {
-                Method::GET | Method::HEAD => {
-                    self.tell(request.uri().path(), request.headers()).await
-                }
-                _ => not_allowed(),
-            },
+            Ok(()) => self.route(request, via).await,
         };
         guard(answer.headers_mut());
         answer
+    }
+
+    async fn route<B>(&self, request: &Request<B>, via: Via) -> Answer {
+        let headers = request.headers();
+        match (verbs::verb(request.uri()), request.method()) {
+            (Some(verb), &Method::POST) => {
+                let admitted = verbs::admit(via, headers, self.token.as_deref());
+                self.carry_out(admitted.and(verb)).await
+            }
+            (Some(_), _) => not_allowed("this is done by POST\n", "POST"),
+            (None, &Method::GET | &Method::HEAD) => self.tell(request.uri().path(), headers).await,
+            (None, _) => not_allowed("this can only be read: GET or HEAD\n", "GET, HEAD"),
+        }
+    }
+
+    async fn carry_out(&self, verb: Result<Verb, Refused>) -> Answer {
+        let refused = |status: StatusCode, why: &str| {
+            let text = serde_json::json!({ "error": why });
+            said(status, JSON, format!("{text}\n"))
+        };
+        let verb = match verb {
+            Ok(verb) => verb,
+            Err(why) => {
+                let status = match why {
+                    Refused::NoToken => StatusCode::FORBIDDEN,
+                    Refused::Unauthorized => StatusCode::UNAUTHORIZED,
+                    Refused::Length(..) => StatusCode::BAD_REQUEST,
+                };
+                let mut answer = refused(status, &why.to_string());
+                if status == StatusCode::UNAUTHORIZED {
+                    let scheme = HeaderValue::from_static("Bearer");
+                    answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+                }
+                return answer;
+            }
+        };
+        match self.source.origin.wish(verb, Deadline::within(WISH)).await {
+            Ok(done) => {
+                let text = serde_json::json!({ "done": done });
+                said(StatusCode::OK, JSON, format!("{text}\n"))
+            }
+            Err(why) => refused(StatusCode::CONFLICT, &why),
+        }
     }
 
     async fn tell(&self, path: &str, headers: &HeaderMap) -> Answer {
@@ -172,10 +234,9 @@ fn turn_away(turned: Turned) -> Answer {
     }
 }
 
-fn not_allowed() -> Answer {
-    let text = "this can only be read: GET or HEAD\n";
+fn not_allowed(text: &'static str, allowed: &'static str) -> Answer {
     let mut answer = said(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
-    let allowed = HeaderValue::from_static("GET, HEAD");
+    let allowed = HeaderValue::from_static(allowed);
     answer.headers_mut().insert(ALLOW, allowed);
     answer
 }

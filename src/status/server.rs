@@ -1,6 +1,8 @@
 //! Accepts those who want to know, few at once and each for a short time: they share a thread with the watch.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +11,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::routes::Routes;
+use super::verbs::Via;
 use crate::ground::deadline::Deadline;
 
 /// Connections at once; a further one is closed, for it is better turned away than left waiting behind a crowd.
@@ -26,28 +30,57 @@ const BUFFER: usize = 8 << 10;
 /// After a failed accept: none of its causes is cured by haste.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Where those come from who want to know.
+pub(super) trait Door {
+    /// What they say it over.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What may be asked through this one.
+    const VIA: Via;
+
+    /// The next of them.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+    const VIA: Via = Via::Network;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+    const VIA: Via = Via::Socket;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
 /// Answers for ever. Dropping the future ends the listening; connections then end by their own bounds.
-pub(super) async fn run(listener: TcpListener, routes: Arc<Routes>) {
+pub(super) async fn run<D: Door>(door: D, routes: Arc<Routes>) {
     let seats = Arc::new(Semaphore::new(SEATS));
     loop {
-        let stream = next(&listener).await;
+        let stream = next(&door).await;
         let Ok(seat) = seats.clone().try_acquire_owned() else {
             tracing::debug!("a status connection is closed: all {SEATS} places are taken");
             continue;
         };
         let routes = routes.clone();
         tokio::spawn(async move {
-            converse(stream, routes).await;
+            converse(stream, routes, D::VIA).await;
             drop(seat);
         });
     }
 }
 
 /// The next connection. Can't fail: it logs, waits and tries again.
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next<D: Door>(door: &D) -> D::Stream {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
+        match door.next().await {
+            Ok(stream) => return stream,
             Err(cause) => {
                 tracing::warn!(%cause, "cannot accept a status connection; trying again in 100 ms");
                 tokio::time::sleep(PAUSE).await;
@@ -56,11 +89,15 @@ async fn next(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn converse(stream: TcpStream, routes: Arc<Routes>) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    routes: Arc<Routes>,
+    via: Via,
+) {
     let deadline = Deadline::within(LIFE);
     let service = service_fn(move |request: Request<Incoming>| {
         let routes = routes.clone();
-        async move { Ok::<_, Infallible>(routes.answer(&request).await) }
+        async move { Ok::<_, Infallible>(routes.answer(&request, via).await) }
     });
     let connection = http1::Builder::new()
         // Without a timer hyper's limits are silently off.

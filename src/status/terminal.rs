@@ -64,6 +64,10 @@ fn origin(rows: &mut Rows, origin: &Value) {
         .map(|lasted| format!("up {}", length(lasted)));
     rows.several("origin", [word(&origin["address"]), pid, life, up]);
     rows.several("command", [word(&origin["command"])]);
+    let stance = word(&origin["stance"]).filter(|stance| stance != "serving");
+    let left = origin["stance_ends_in_seconds"].as_f64();
+    let left = left.map(|left| format!("for another {}", length(left)));
+    rows.several("operator", [stance, left]);
     let surely = word(&origin["confidence"]);
     rows.several("verdict", [word(&origin["verdict"]), surely]);
     for fact in list(&origin["evidence_for"]) {

@@ -16,7 +16,9 @@ use crate::origin::cost::Cost;
 use crate::origin::incident::Summary;
 use crate::origin::pid::Pid;
 use crate::origin::verdict::{Confidence, Judgement, Verdict};
-use crate::origin::{Care, Gate, Journal, Origin, Reading, Retention, Shut, State, View, VisitId};
+use crate::origin::{
+    Care, Gate, Journal, Origin, Reading, Retention, Shut, State, View, VisitId, Why,
+};
 
 /// A journal that keeps everything.
 pub(super) const ALL: Retention = Retention {
@@ -108,6 +110,7 @@ fn shut(now: Instant) -> Gate {
     Gate::Shut(Shut {
         since: now - Duration::from_secs(1),
         expected: now + Duration::from_millis(400),
+        why: Why::Down,
     })
 }
 
@@ -152,7 +155,11 @@ async fn served(journal: Option<Journal>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let source = source(crate::ground::deadline::now());
-    tokio::spawn(super::serve(listener, Arc::new(source), journal));
+    let doors = super::Doors {
+        network: Some(listener),
+        ..super::Doors::default()
+    };
+    tokio::spawn(super::serve(doors, Arc::new(source), journal));
     address
 }
 

@@ -37,6 +37,7 @@ pub(super) fn loss(word: &str) -> &str {
         "timed_out" => "the origin was too slow",
         "bad_answer" => "no good answer",
         "spool" => "the answer was too large",
+        "closed" => "taken out of service",
         unknown => unknown,
     }
 }
@@ -56,6 +57,9 @@ fn meaning(state: State, care: Care) -> &'static str {
             "The origin serves nobody. Leeward does not own it and leaves it alone: somebody has to restart it."
         }
         (State::Stopping, _) => "The origin is being ended.",
+        (State::Maintenance, _) => {
+            "The origin is in maintenance: Leeward leaves it alone until `leeward resume`."
+        }
         (State::Backoff, _) => "The origin has no process. It is about to be started again.",
         (State::Degraded, _) => {
             "Restarting the origin does not help. Leeward tries again slowly, for ever; somebody has to look."

@@ -38,3 +38,4 @@ mod streams_of_clients;
 mod told;
 mod traffic;
 mod tunnels;
+mod verbs;

@@ -37,6 +37,8 @@ impl Leeward {
         let config = config.replace("@DIR@", &directory.path().display().to_string());
         std::fs::write(&file, &config).expect("the configuration can be written");
         let mut command = Command::new(program());
+        // Its control socket, where no other Leeward's is.
+        command.env("RUNTIME_DIRECTORY", directory.path());
         let running = Running::start(clean(&mut command).args(["run", "--config"]).arg(&file));
         let addresses = running
             .stderr

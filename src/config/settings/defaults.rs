@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{
     Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Incidents, Log, LogFormat, LogLevel, Manners,
-    Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Probe, Process, Restart, Spool,
-    Status, Tls,
+    Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Place, Probe, Process, Restart,
+    Spool, Status, Tls,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -160,6 +160,7 @@ impl Default for Restart {
             grace_certain: Duration::from_millis(300),
             grace: Duration::from_secs(3),
             grace_drain: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
             core: false,
             backoff: Duration::from_secs(1),
             backoff_most: Duration::from_secs(60),
@@ -194,6 +195,8 @@ impl Default for Status {
     fn default() -> Self {
         Self {
             listen: Some(local(9180)),
+            socket: Place::Usual,
+            token_file: None,
         }
     }
 }

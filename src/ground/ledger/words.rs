@@ -30,6 +30,8 @@ pub enum Loss {
     BadAnswer,
     /// The answer did not fit into the spool.
     Spool,
+    /// The operator had taken it out of service.
+    Closed,
 }
 
 /// A span of an exchange whose length is kept in a histogram.
@@ -80,13 +82,14 @@ impl Class {
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Wait,
         Self::Full,
         Self::Died,
         Self::TimedOut,
         Self::BadAnswer,
         Self::Spool,
+        Self::Closed,
     ];
 
     /// One lower-case word.
@@ -98,6 +101,7 @@ impl Loss {
             Self::TimedOut => "timed_out",
             Self::BadAnswer => "bad_answer",
             Self::Spool => "spool",
+            Self::Closed => "closed",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::wound::Wound;
 use crate::ground::deadline;
-use crate::origin::gate::Shut;
+use crate::origin::gate::{Shut, Why};
 use crate::origin::hook::{self, Occasion};
 use crate::origin::incident::{Closing, Incident, Step};
 use crate::origin::lifecycle::Event;
@@ -22,6 +22,7 @@ impl Supervisor {
         self.watch.board.shut(Shut {
             since: now,
             expected: now + self.start_took,
+            why: Why::Down,
         });
         let silence = current
             .last

@@ -13,8 +13,8 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::{ByWord, Snapshot};
-use crate::origin::State;
 use crate::origin::verdict::Verdict;
+use crate::origin::{Stance, State};
 use families::{Families, Written};
 
 /// In which text the metrics are told.
@@ -163,6 +163,10 @@ fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let state = |state: State| (state.word(), u32::from(state == origin.state));
     let states = ByWord(State::ALL.map(state).to_vec());
     to.gauges("leeward_origin_state", help, PLAIN, "state", &states)?;
+    let help = "Where the operator has put the origin: 1 for where it is, 0 for the others.";
+    let stance = |word: &'static str| (word, u32::from(word == origin.stance));
+    let stances = ByWord(Stance::WORDS.map(stance).to_vec());
+    to.gauges("leeward_origin_stance", help, PLAIN, "stance", &stances)?;
     let help = "What is believed of the origin: 1 for the present verdict, 0 for the others.";
     let verdict = |it: Verdict| (it.word(), u32::from(Some(it) == origin.verdict));
     let verdicts = ByWord(Verdict::ALL.map(verdict).to_vec());
@@ -250,6 +254,8 @@ mod tests {
             "leeward_spool_budget_bytes 67108864",
             "leeward_origin_state{state=\"hung\"} 1",
             "leeward_origin_state{state=\"ready\"} 0",
+            "leeward_origin_stance{stance=\"serving\"} 1",
+            "leeward_origin_stance{stance=\"paused\"} 0",
             "leeward_origin_up 0",
             "leeward_origin_verdict{verdict=\"hung-blocked\"} 1",
             "leeward_origin_verdict{verdict=\"leaking\"} 0",

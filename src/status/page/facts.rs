@@ -7,6 +7,22 @@ use crate::origin::Care;
 /// A label and its value; what is not known is not shown.
 pub(super) type Row = (&'static str, Option<String>);
 
+/// What the operator has done, unless that is nothing.
+fn stance(origin: &OriginFacts) -> Option<String> {
+    let told = match origin.stance {
+        "paused" => "has paused it: requests are held",
+        "draining" => "takes it out of service: new requests are refused",
+        "maintenance" => "works on it: requests are refused, and it is left alone",
+        _ => return None,
+    };
+    let left = origin.stance_ends_in_seconds.map(length);
+    let until = left.map_or_else(
+        || "until `leeward resume`".to_owned(),
+        |left| format!("for another {left}"),
+    );
+    Some(format!("{told} {until}"))
+}
+
 /// The origin's.
 pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
     let whose = match origin.care {
@@ -32,6 +48,7 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
     vec![
         ("address", Some(origin.address.clone())),
         ("process is", Some(whose.to_owned())),
+        ("the operator", stance(origin)),
         ("command", origin.command.clone()),
         ("process", origin.pid.map(|pid| pid.to_string())),
         ("generation", Some(origin.generation.to_string())),

@@ -21,7 +21,7 @@ impl Mood {
         match state {
             State::Ready => Self::Fine,
             State::Starting | State::Stopping | State::Backoff => Self::Waiting,
-            State::Suspect => Self::Doubtful,
+            State::Suspect | State::Maintenance => Self::Doubtful,
             State::Hung | State::Degraded => Self::Bad,
         }
     }

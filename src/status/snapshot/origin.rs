@@ -19,6 +19,10 @@ pub struct OriginFacts {
     /// The word for it.
     #[serde(serialize_with = "state")]
     pub state: State,
+    /// Where the operator has put it: `serving`, `paused`, `draining` or `maintenance`.
+    pub stance: &'static str,
+    /// When that is over by itself, if it is.
+    pub stance_ends_in_seconds: Option<f64>,
     /// When it entered this state.
     pub since: String,
     /// How long ago that is.
@@ -167,6 +171,7 @@ impl OriginFacts {
         let open = matches!(gate, Gate::Open(_));
         let patience = facts.patience.as_secs_f64();
         let requests = match (opens_in, view.state) {
+            _ if matches!(gate, Gate::Shut(shut) if shut.why.refuses()) => Fate::Refused,
             (Some(left), _) if left > patience => Fate::Refused,
             (Some(_), _) => Fate::Held,
             (None, State::Ready) => Fate::Reach,
@@ -176,6 +181,11 @@ impl OriginFacts {
         Self {
             care: view.care,
             state: view.state,
+            stance: view.stance.word(),
+            stance_ends_in_seconds: view
+                .stance
+                .until()
+                .map(|until| seconds(until.saturating_duration_since(now))),
             since: facts.time(view.since),
             for_seconds: ago(view.since),
             up: open && matches!(view.state, State::Ready | State::Suspect),

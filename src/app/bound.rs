@@ -1,0 +1,113 @@
+//! Everything that is listened on, bound before anything else is done, so that a clash is told and nothing is started.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::AppError;
+use crate::config::Settings;
+use crate::config::settings::Place;
+use crate::edge::listener::{self, BindError};
+use crate::ground::addr::OriginAddr;
+use crate::status::socket::{self, SocketFile};
+
+/// What is listened on, and who may come in.
+pub(super) struct Bound {
+    pub(super) edge: Vec<TcpListener>,
+    pub(super) redirect: Vec<TcpListener>,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) status: Option<TcpListener>,
+    pub(super) socket: Option<UnixListener>,
+    pub(super) socket_file: Option<SocketFile>,
+    pub(super) token: Option<Arc<str>>,
+}
+
+/// A token that could be guessed is none.
+const SHORTEST_TOKEN: usize = 16;
+
+impl Bound {
+    /// Binds all that the settings name.
+    ///
+    /// # Errors
+    /// [`AppError::Bind`], [`AppError::Door`].
+    pub(super) fn open(settings: &Settings) -> Result<Self, AppError> {
+        let mut edge = Vec::new();
+        let mut addresses = Vec::new();
+        for wanted in &settings.edge.listen {
+            let listener = listener::bind("edge.listen", *wanted)?;
+            addresses.push(listener.local_addr().unwrap_or(wanted.0));
+            edge.push(listener);
+        }
+        let redirect = settings.edge.redirect.iter();
+        let redirect = redirect.map(|wanted| listener::bind("edge.redirect", *wanted));
+        let status = settings.status.listen;
+        let status = status.map(|wanted| listener::bind("status.listen", wanted));
+        let (socket, socket_file) = control(&settings.status.socket)?.unzip();
+        let token = settings.status.token_file.as_deref();
+        Ok(Self {
+            edge,
+            redirect: redirect.collect::<Result<_, BindError>>()?,
+            addresses,
+            status: status.transpose()?,
+            socket,
+            socket_file,
+            token: token.map(read_token).transpose()?,
+        })
+    }
+
+    /// The real addresses, for the line that says ready.
+    pub(super) fn line(&self, origin: &OriginAddr) -> String {
+        let edges: Vec<String> = self
+            .addresses
+            .iter()
+            .map(|addr| format!("https://{addr}"))
+            .collect();
+        let status = self.status.as_ref().and_then(|it| it.local_addr().ok());
+        let status = status.map_or_else(String::new, |addr| format!(", status http://{addr}"));
+        format!("{}{status}, origin {origin}", edges.join(" "))
+    }
+}
+
+/// The control socket. Where nobody asked for it, one that cannot be had is told and no more.
+fn control(place: &Place) -> Result<Option<(UnixListener, SocketFile)>, AppError> {
+    match place {
+        Place::Nowhere => Ok(None),
+        Place::At(path) => socket::bind(path).map(Some).map_err(|error| AppError::Door {
+            key: "status.socket",
+            path: path.display().to_string(),
+            cause: error.to_string(),
+            remedy: "name a place where this user may write and no other Leeward listens, or \"off\"",
+        }),
+        Place::Usual => {
+            let bound = socket::usual().map(|path| (socket::bind(&path), path));
+            Ok(bound.and_then(|(bound, path)| {
+                let path = path.display();
+                let told = |error: &std::io::Error| {
+                    tracing::warn!(%error, "no control socket at {path}: `leeward restart` and the like do not reach this one; set status.socket");
+                };
+                bound.inspect_err(told).ok()
+            }))
+        }
+    }
+}
+
+fn read_token(path: &Path) -> Result<Arc<str>, AppError> {
+    let wrong = |cause: String| AppError::Door {
+        key: "status.token_file",
+        path: path.display().to_string(),
+        cause,
+        remedy: "put 16 or more letters and digits into it, as `openssl rand -hex 24` makes them, for this user to read",
+    };
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let token = text.trim();
+    let is_plain = token.bytes().all(|byte| byte.is_ascii_graphic());
+    match token.len() >= SHORTEST_TOKEN && is_plain {
+        true => Ok(token.into()),
+        false => Err(wrong(format!(
+            "a token of {} characters",
+            token.chars().count()
+        ))),
+    }
+}

@@ -1,0 +1,61 @@
+//! What an operator wants of an origin of ours, carried out.
+
+use super::Supervisor;
+use crate::ground::deadline;
+use crate::origin::gate::{Shut, Why};
+use crate::origin::lifecycle::{Event, Phase};
+use crate::origin::verdict::Verdict;
+use crate::origin::will::{Reply, Verb, Wish};
+
+impl Supervisor {
+    /// Carries out one wish, and says what was done.
+    pub(super) async fn grant(&mut self, wish: Wish) {
+        let reply = match wish.verb {
+            Verb::Restart => self.renew().await,
+            Verb::Capture => Err("not yet".to_owned()),
+            _ => self.watch.stand(wish.verb),
+        };
+        self.tell();
+        // Whoever asked may have gone.
+        let _ = wish.reply.send(reply);
+    }
+
+    /// The time is over for which the operator wanted something.
+    pub(super) fn resume(&mut self) {
+        let _ = self.watch.stand(Verb::Resume);
+        self.tell();
+    }
+
+    async fn renew(&mut self) -> Reply {
+        let told = match self.life.phase() {
+            Phase::Waiting { .. } => "it is not running; it is started now",
+            Phase::Starting { .. } => "it was still starting; it is ended and started again",
+            Phase::Ready { .. } => {
+                "it is restarted when what is under way is done; requests are held meanwhile"
+            }
+            Phase::Draining { .. } => "it is about to be restarted already",
+            Phase::Stopping { .. } => "it is being replaced already",
+            Phase::Over => return Err("Leeward is about to end".to_owned()),
+        };
+        tracing::info!("an operator wants the origin restarted: {told}");
+        self.take(Event::Renew(Verdict::Requested)).await;
+        Ok(told.to_owned())
+    }
+
+    /// Holds requests until the next generation is there; this one finishes what it has.
+    pub(super) fn drain(&mut self) -> Option<Event> {
+        let now = deadline::now();
+        let ends = match self.life.phase() {
+            Phase::Draining { until, .. } => until,
+            _ => now,
+        };
+        // What is under way is usually done long before the last moment for it.
+        let expected = (now + self.start_took).min(ends);
+        self.watch.board.shut(Shut {
+            since: now,
+            expected,
+            why: Why::Down,
+        });
+        None
+    }
+}
