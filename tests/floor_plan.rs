@@ -26,10 +26,11 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 22] = [
+const PURE: [&str; 23] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
+    "src/origin/growth.rs",
     "src/origin/forensics/stuck.rs",
     "src/exchange/leg/framing.rs",
     "src/exchange/leg/parse.rs",

@@ -11,6 +11,7 @@ mod evidence;
 pub mod forensics;
 mod gate;
 mod group;
+pub mod growth;
 mod hook;
 pub mod incident;
 pub mod journal;
