@@ -116,6 +116,9 @@ fn a_step_is_no_growth() {
     assert_eq!(ever(Holding::Descriptors, 120, step), (false, false));
     let two = |second: f64| 40 + 200 * u64::from(second > 900.0) + 200 * u64::from(second > 1200.0);
     assert_eq!(ever(Holding::Descriptors, 120, two), (false, false));
+    // A trickle with a step in it is not told by the pace of the step.
+    let both = |second: f64| 40 + (second / 240.0) as u64 + 300 * u64::from(second > 6300.0);
+    assert!(!lived(Holding::Descriptors, 7200, both).steady);
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn the_saw_of_a_collector_is_no_growth() {
 
 #[test]
 fn a_leak_under_a_saw_is_one() {
-    let held = |second: f64| 100 * MIB + ((second % 20.0) * 10.0 + second / 60.0) as u64 * MIB;
+    let held = |second: f64| 100 * MIB + ((second % 17.0) * 10.0 + second / 60.0) as u64 * MIB;
     let grown = lived(Holding::Memory, 7200, held);
     assert!(grown.steady, "{grown:?}");
     let rate = grown.per_hour.expect("steady") / MIB as f64;
@@ -145,16 +148,17 @@ fn a_cache_that_warms_up_is_warned_of_by_nobody() {
         let (_, ominous) = ever(Holding::Memory, 480, cache);
         assert!(!ominous, "{warm}");
     }
-    let warmed = |second: f64| 50 * MIB + ((1.0 - (-second / 600.0_f64).exp()) * 8e9) as u64;
-    assert!(!lived(Holding::Memory, 7200, warmed).steady);
+    let warmed = |second: f64| 50 * MIB + ((1.0 - (-second / 1200.0_f64).exp()) * 8e9) as u64;
+    assert!(!lived(Holding::Memory, 3600, warmed).steady);
 }
 
 #[test]
 fn noise_is_no_growth() {
-    let held = |second: f64| 200 + (noise(second) * 100.0) as u64;
-    assert_eq!(ever(Holding::Descriptors, 24 * 60, held), (false, false));
-    let grown = lived(Holding::Descriptors, 3600, held);
-    assert_eq!(grown.told(), None);
+    for every in [0.5, 60.0] {
+        let held = |second: f64| 200 + (noise((second / every).floor()) * 100.0) as u64;
+        let told = ever(Holding::Descriptors, 24 * 60, held);
+        assert_eq!(told, (false, false), "{every}");
+    }
 }
 
 #[test]
