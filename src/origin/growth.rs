@@ -55,7 +55,7 @@ pub struct Grown {
         serialize_with = "perhaps_seconds"
     )]
     pub reached: Option<Duration>,
-    /// Whether there was hardly less growth in the second half of a stretch long enough to warn of what comes.
+    /// Whether there was hardly less growth in the second half of the stretch.
     #[serde(skip)]
     is_lasting: bool,
 }
@@ -124,7 +124,6 @@ const AHEAD: u32 = 10;
 /// and never further than a day.
 const SOON: Duration = Duration::from_secs(24 * 3600);
 const HOUR: f64 = 3600.0;
-/// Of a shorter stretch an hour cannot be told.
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Growth {
@@ -150,27 +149,26 @@ impl Growth {
         let course = self.courses[holding as usize].as_ref()?;
         let since = now.saturating_duration_since(course.start.at);
         let steady = course.steady(holding);
-        let plain = || course.over_the_hour().map(|(rate, over)| (rate, over, 0.0));
         let told = match &steady {
-            Some(it) => Some((it.per_hour, it.over, it.kept_up)),
-            None => plain(),
+            Some(it) => Some((it.per_hour, it.over)),
+            None => course.over_the_hour(),
         };
         let reached = steady.as_ref().zip(limit).and_then(|(steady, limit)| {
             let left = limit.saturating_sub(course.now) as f64;
             Duration::try_from_secs_f64(left / steady.per_hour * HOUR).ok()
         });
-        let kept_up = told.map_or(0.0, |(_, _, kept_up)| kept_up);
+        let is_lasting = steady.as_ref().map(|it| it.kept_up >= SURELY_KEPT_UP);
         Some(Grown {
             holding,
             start: course.start.held,
             since,
             now: course.now,
-            per_hour: told.map(|(rate, ..)| (rate * 10.0).round() / 10.0),
-            over: told.map(|(_, over, _)| over),
+            per_hour: told.map(|(rate, _)| (rate * 10.0).round() / 10.0),
+            over: told.map(|(_, over)| over),
             steady: steady.is_some(),
             limit,
             reached,
-            is_lasting: kept_up >= SURELY_KEPT_UP,
+            is_lasting: is_lasting.unwrap_or(false),
         })
     }
 }
@@ -256,11 +254,7 @@ impl Ring {
             return None;
         }
         let middle = first.at + last.at.saturating_duration_since(first.at) / 2;
-        let nearest = |sample: &&Sample| {
-            let after = sample.at.saturating_duration_since(middle);
-            after + middle.saturating_duration_since(sample.at)
-        };
-        let half = self.kept.iter().min_by_key(nearest)?;
+        let half = self.kept.iter().find(|sample| sample.at >= middle)?;
         let earlier = per_hour(first, half);
         let kept_up = if earlier > 0.0 {
             per_hour(half, last) / earlier
@@ -331,11 +325,11 @@ impl Grown {
         if !self.has_grown() {
             return None;
         }
-        let mut told = format!("{} at its start {} ago", self.start, long(self.since));
-        if let Some(rate) = self.per_hour.filter(|rate| *rate >= 1.0) {
-            told = format!("{told}, {rate:.0} more an hour");
-        }
-        Some(told)
+        let told = format!("{} at its start {} ago", self.start, long(self.since));
+        Some(match self.per_hour.filter(|rate| *rate >= 1.0) {
+            Some(rate) => format!("{told}, {rate:.0} more an hour"),
+            None => told,
+        })
     }
 
     /// A steady growth as a fact: what it holds, how it came to that, and when the limit is reached.
@@ -380,24 +374,22 @@ fn per_hour(first: &Sample, last: &Sample) -> f64 {
 
 /// A length that may be days.
 fn long(length: Duration) -> String {
-    let seconds = length.as_secs_f64();
-    match seconds {
-        _ if seconds < 120.0 => format!("{seconds:.1} s"),
-        _ if seconds < 2.0 * HOUR => format!("{:.1} min", seconds / 60.0),
-        _ if seconds < 48.0 * HOUR => format!("{:.1} h", seconds / HOUR),
-        _ => format!("{:.1} d", seconds / HOUR / 24.0),
+    match length.as_secs_f64() {
+        short if short < 120.0 => format!("{short:.1} s"),
+        it if it < 2.0 * HOUR => format!("{:.1} min", it / 60.0),
+        it if it < 48.0 * HOUR => format!("{:.1} h", it / HOUR),
+        it => format!("{:.1} d", it / HOUR / 24.0),
     }
 }
 
 fn seconds<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64((length.as_secs_f64() * 1e3).round() / 1e3)
+    perhaps_seconds(&Some(*length), to)
 }
 
 fn perhaps_seconds<S: Serializer>(length: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    match length {
-        Some(length) => seconds(length, to),
-        None => to.serialize_none(),
-    }
+    length
+        .map(|it| (it.as_secs_f64() * 1e3).round() / 1e3)
+        .serialize(to)
 }
 
 #[cfg(test)]

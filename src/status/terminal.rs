@@ -98,13 +98,13 @@ fn origin(rows: &mut Rows, origin: &Value) {
 
 /// How what the origin holds has grown, of each thing that is `worth` a row.
 pub(super) fn growth(rows: &mut Rows, growth: &Value, worth: fn(&Value) -> bool) {
-    const NAMES: [(&str, &str, fn(u64) -> String); 4] = [
-        ("memory_bytes", "of memory", bytes),
-        ("descriptors", "descriptors", number),
-        ("threads", "threads", number),
-        ("close_wait", "connections in CLOSE_WAIT", number),
-    ];
-    for (key, name, told) in NAMES {
+    for (key, name) in [
+        ("memory_bytes", "of memory"),
+        ("descriptors", "descriptors"),
+        ("threads", "threads"),
+        ("close_wait", "connections in CLOSE_WAIT"),
+    ] {
+        let told = if key == "memory_bytes" { bytes } else { number };
         let it = &growth[key];
         let (Some(start), Some(now)) = (it["start"].as_u64(), it["now"].as_u64()) else {
             continue;

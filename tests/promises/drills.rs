@@ -131,11 +131,12 @@ fn an_origin_that_spun_goes_on_as_if_nothing_had_been() {
         let (edge, url) = (leeward.edge(), format!("http://{}", leeward.status()));
         let mut drilling = start(&["drill", "spin", "--yes", "--url", &url]);
         // Whoever asks now has to wait, until the drill is broken off.
-        wait_share(&leeward, 0.9);
+        // On a machine that is busy with other tests, a circle gets no whole processor.
+        wait_share(&leeward, 0.1);
         let asked = std::thread::spawn(move || h1::get(edge, "/", DUE));
         drilling.signal(Signal::INT);
         assert_eq!(drilling.wait(DUE).and_then(|it| it.code()), Some(1));
-        let told = drilling.stderr.text();
+        let told = drilling.stderr.whole(DUE);
         assert!(told.contains("what was done is undone"), "{told}");
         let answer = asked.join().expect("a client").expect("an answer");
         assert_eq!((answer.status, answer.origin_pid()), (200, before));
