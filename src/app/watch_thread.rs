@@ -100,6 +100,7 @@ async fn watch(parts: Parts) {
         connections_limit: parts.settings.edge.limits.connections,
         memory_limit: parts.shared.reserve().limit(),
         patience: parts.shared.waiting().patience(),
+        hang: parts.settings.hang.clone(),
     };
     let shared = parts.shared;
     let source = status::Source {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::forensics::{AcceptQueue, RunState, Seen, Strain, Stuck, Vital};
+use super::growth::{Grown, Growth, Growths, Holding};
 use super::probe::Reading;
 use super::roster::VisitSeen;
 use super::verdict::{Doing, Evidence, Held, Voice};
@@ -30,6 +31,10 @@ pub struct Attention {
     accept_queue: Option<u32>,
     strain: Option<(f64, f64)>,
     hoard: Hoard,
+    growth: Growth,
+    growths: Growths,
+    /// Since when it holds more than it should, of each thing.
+    beyond: [Option<Instant>; Holding::ALL.len()],
     leaks: Vec<String>,
     /// What holds the whole origin, and since when.
     stuck: Option<(Stuck, Instant)>,
@@ -85,6 +90,9 @@ impl Attention {
             accept_queue: None,
             strain: None,
             hoard: Hoard::default(),
+            growth: Growth::default(),
+            growths: Growths::default(),
+            beyond: Default::default(),
             leaks: Vec::new(),
             stuck: None,
             closely: None,
@@ -177,42 +185,72 @@ impl Attention {
         self.strain = strain.map(|strain| (strain.processor, strain.memory));
     }
 
-    /// It holds so much of what is looked at now and then.
-    pub fn hoards(&mut self, hoard: Hoard) {
+    /// It holds so much of what is looked at now and then, at `now`; `is_calm` as for [`Self::weighed`].
+    pub fn hoards(&mut self, hoard: Hoard, is_calm: bool, now: Instant) {
         self.hoard = hoard;
+        self.note(Holding::CloseWait, hoard.close_wait, is_calm, now);
     }
 
-    /// What of all that it holds is more than it should.
-    pub fn weighed(&mut self, vital: &Vital, limits: &OriginLimits) {
-        self.leaks.clear();
-        let mut weigh = |held: Option<u64>, limit: Option<u64>, what: &str, key: &str| {
-            if let (Some(held), Some(limit)) = (held, limit)
-                && held >= limit
-            {
-                let told = format!("holds {held} {what}; {limit} is the limit ({key})");
-                self.leaks.push(told);
-            }
-        };
-        let resident = vital.resident_bytes.known().copied();
-        let memory = ("bytes of memory", "origin.limits.memory");
-        weigh(resident, limits.memory, memory.0, memory.1);
+    /// What of all that it holds is more than it should be, and how that came. What an origin holds while it hangs
+    /// says nothing of how it grew: then it is not calm.
+    pub fn weighed(&mut self, vital: &Vital, limits: &OriginLimits, is_calm: bool, now: Instant) {
         let open = vital.descriptors.known().copied();
-        let descriptors = ("descriptors", "origin.limits.descriptors");
-        weigh(open, limits.descriptors, descriptors.0, descriptors.1);
+        let threads = vital.threads.known().map(|count| u64::from(*count));
+        self.note(
+            Holding::Memory,
+            vital.resident_bytes.known().copied(),
+            is_calm,
+            now,
+        );
+        self.note(Holding::Descriptors, open, is_calm, now);
+        self.note(Holding::Threads, threads, is_calm, now);
         let nearly_all = self.hoard.descriptor_limit.map(|all| all - all / 10);
-        weigh(
-            open,
-            nearly_all,
-            "descriptors",
-            "nine tenths of its RLIMIT_NOFILE",
-        );
-        let forgotten = ("connections in CLOSE_WAIT", "origin.limits.close_wait");
-        weigh(
-            self.hoard.close_wait,
-            limits.close_wait,
-            forgotten.0,
-            forgotten.1,
-        );
+        let all = "nine tenths of its RLIMIT_NOFILE";
+        let set = |limit: Option<u64>, key| limit.map(|limit| (limit, key));
+        let limits = [
+            set(limits.memory, "origin.limits.memory"),
+            [
+                set(limits.descriptors, "origin.limits.descriptors"),
+                set(nearly_all, all),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
+            None,
+            set(limits.close_wait, "origin.limits.close_wait"),
+        ];
+        self.leaks.clear();
+        self.growths.0.clear();
+        for (holding, limit) in Holding::ALL.into_iter().zip(limits) {
+            let held = match holding {
+                Holding::Memory => vital.resident_bytes.known().copied(),
+                Holding::Descriptors => open,
+                Holding::Threads => threads,
+                Holding::CloseWait => self.hoard.close_wait,
+            };
+            let grown = self.growth.of(holding, limit.map(|(limit, _)| limit), now);
+            let course = grown.as_ref().and_then(Grown::course);
+            let beyond = &mut self.beyond[holding as usize];
+            match limit.zip(held).filter(|((limit, _), held)| held >= limit) {
+                Some(((limit, key), held)) => {
+                    let length = now.saturating_duration_since(*beyond.get_or_insert(now));
+                    let what = holding.noun();
+                    let mut told = format!("holds {held} {what}; {limit} is the limit ({key})");
+                    if let Some(course) = course {
+                        let length = length.as_secs_f64();
+                        told = format!("{told}, passed {length:.0} s ago: {course}");
+                    }
+                    self.leaks.push(told);
+                }
+                None => *beyond = None,
+            }
+            self.growths.0.extend(grown);
+        }
+    }
+
+    /// How what it holds has grown.
+    pub fn growths(&self) -> &Growths {
+        &self.growths
     }
 
     /// A close look found that this holds the whole origin, or that nothing does; `closely` is all of it in words.
@@ -267,12 +305,29 @@ impl Attention {
             strain: self.strain,
             shed: last_shed.map(since).filter(|length| *length < LATELY),
             leaks: self.leaks.clone(),
+            growths: self.growing(),
             closely: self.closely.clone().filter(|_| !silence.is_zero()),
             held: self.stuck.as_ref().map(|(stuck, at)| Held {
                 by: stuck.told.clone(),
                 length: since(*at),
             }),
             unseen: self.unseen.clone(),
+        }
+    }
+
+    /// Steady growth of what is not beyond its limit already.
+    fn growing(&self) -> Vec<String> {
+        let is_within = |grown: &&Grown| self.beyond[grown.holding() as usize].is_none();
+        let growths = self.growths.0.iter().filter(is_within);
+        growths.filter_map(Grown::told).collect()
+    }
+
+    /// From its first answer on: what a start takes is no growth.
+    fn note(&mut self, holding: Holding, held: Option<u64>, is_calm: bool, now: Instant) {
+        match held {
+            Some(held) if self.has_answered && is_calm => self.growth.note(holding, held, now),
+            Some(held) => self.growth.saw(holding, held),
+            None => {}
         }
     }
 

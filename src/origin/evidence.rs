@@ -81,6 +81,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         judgement: judged(verdict, scene.judgement),
         visits: scene.visits,
         output,
+        growth: view.growths.clone(),
         findings,
         before_kill: None,
         ending: None,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::cost::Cost;
 use super::forensics::Findings;
+use super::growth::Growths;
 use super::hook::Ran;
 use super::pid::Pid;
 use super::roster::VisitSeen;
@@ -32,6 +33,8 @@ pub struct Incident {
     pub visits: Vec<VisitSeen>,
     /// The last lines the origin wrote.
     pub output: Vec<String>,
+    /// How what it held had grown since its first answer, by what it is.
+    pub growth: Growths,
     /// What the kernel told.
     pub findings: Option<Findings>,
     /// What the hook said that was run before the first signal; absent where none was.

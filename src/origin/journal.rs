@@ -192,6 +192,7 @@ mod tests {
             visits: Vec::new(),
             output: vec!["last words".to_owned()],
             findings: None,
+            growth: Default::default(),
             before_kill: None,
             ending: None,
         }

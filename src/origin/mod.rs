@@ -13,6 +13,7 @@ mod evidence;
 pub mod forensics;
 mod gate;
 mod group;
+pub mod growth;
 mod herald;
 mod hook;
 pub mod incident;
@@ -46,7 +47,7 @@ use crate::ground::ledger::Ledger;
 use crate::ground::redact;
 use board::Board;
 use herald::Herald;
-use will::{Reply, Wish};
+use will::Reply;
 
 pub use ending::Ending;
 pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
@@ -79,6 +80,12 @@ pub struct Watch {
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
+}
+
+/// A verb on its way to the watch, and the way back.
+struct Wish {
+    verb: Verb,
+    reply: oneshot::Sender<Reply>,
 }
 
 /// The data plane never waits for the watch: what does not fit is dropped.

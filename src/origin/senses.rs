@@ -14,6 +14,7 @@ use super::forensics::{
     examine, sentence, strain, stuck, vital,
 };
 use super::gate::Generation;
+use super::growth::Holding;
 use super::pid::Pid;
 use super::probe::{self, Reading};
 use super::roster::{Roster, VisitSeen, serving};
@@ -46,6 +47,8 @@ pub struct Senses {
     next_probe: Instant,
     next_look: Instant,
     alert: bool,
+    /// Of what it was warned that its limit is near.
+    warned: Vec<Holding>,
 }
 
 /// What is under way.
@@ -97,6 +100,7 @@ impl Senses {
             next_probe: now,
             next_look: now,
             alert: false,
+            warned: Vec::new(),
         }
     }
 
@@ -118,7 +122,8 @@ impl Senses {
         tokio::select! {
             hoard = done(&mut self.rummaging) => {
                 self.rummaging = None;
-                self.attention.hoards(hoard.unwrap_or_default());
+                let (hoard, now) = (hoard.unwrap_or_default(), deadline::now());
+                self.attention.hoards(hoard, !self.alert, now);
                 None
             }
             findings = done(&mut self.examining) => {
@@ -130,6 +135,10 @@ impl Senses {
                 self.probing = None;
                 let now = deadline::now();
                 self.next_probe = now + self.pace(generation.is_some());
+                if generation.is_none() {
+                    // What it holds at its start is what it holds at its first answer.
+                    self.next_look = now;
+                }
                 self.attention.heard(&reading, now);
                 Some(reading)
             }
@@ -171,6 +180,7 @@ impl Senses {
         view.accept_queue = evidence.accept_queue;
         view.processor_share = evidence.processor_share;
         view.judgement = Some(judgement);
+        view.growths = self.attention.growths().clone();
         if let Some(vital) = &self.vital {
             view.resident = vital.resident_bytes.known().copied();
             view.descriptors = vital.descriptors.known().copied();
@@ -189,11 +199,24 @@ impl Senses {
         if let Some(pid) = self.pid {
             let seen = vital(pid);
             self.attention.saw(&seen, now);
-            self.attention.weighed(&seen, &self.origin.limits);
+            let limits = &self.origin.limits;
+            self.attention.weighed(&seen, limits, !self.alert, now);
+            self.warn();
             self.vital = Some(seen);
         }
         self.attention.felt(&strain());
         self.attention.counted(&accept_queue(&self.listening));
+    }
+
+    /// Says once of each thing that its limit will be reached within a day.
+    fn warn(&mut self) {
+        for grown in &self.attention.growths().0 {
+            if !grown.is_ominous() || self.warned.contains(&grown.holding()) {
+                continue;
+            }
+            self.warned.push(grown.holding());
+            tracing::warn!("the origin {}", grown.told().unwrap_or_default());
+        }
     }
 
     /// Looks closely at a process that keeps silent: twice before `hang.certain` is over, then ever more seldom, since a

@@ -26,6 +26,7 @@ fn healthy() -> Evidence {
         strain: Some((0.0, 0.0)),
         shed: None,
         leaks: Vec::new(),
+        growths: Vec::new(),
         closely: None,
         held: None,
         unseen: Vec::new(),

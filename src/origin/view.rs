@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::growth::Growths;
 use super::incident::Summary;
 use super::lifecycle::{Lifecycle, Phase};
 use super::pid::Pid;
@@ -78,6 +79,8 @@ pub struct View {
     pub descriptors: Option<u64>,
     /// Threads.
     pub threads: Option<u32>,
+    /// How what it holds has grown since its first answer.
+    pub growths: Growths,
     /// Its share of one processor lately.
     pub processor_share: Option<f64>,
     /// Connections waiting to be accepted.
@@ -175,6 +178,7 @@ impl View {
             resident: None,
             descriptors: None,
             threads: None,
+            growths: Growths::default(),
             processor_share: None,
             accept_queue: None,
             restarts: BTreeMap::new(),
@@ -199,6 +203,7 @@ impl View {
         self.resident = None;
         self.descriptors = None;
         self.threads = None;
+        self.growths = Growths::default();
         self.processor_share = None;
         self.accept_queue = None;
     }

@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::gate::{Gate, Shut, Why};
 
 /// What an operator asks for.
@@ -22,13 +20,6 @@ pub enum Verb {
     Resume,
     /// Write down what the origin does now, and disturb nothing.
     Capture,
-}
-
-/// A verb on its way to the watch, and the way back.
-#[derive(Debug)]
-pub struct Wish {
-    pub(super) verb: Verb,
-    pub(super) reply: oneshot::Sender<Reply>,
 }
 
 /// What was done, or why it was not.

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::config::settings::Hang;
 use crate::ground::ledger::Ledger;
 use crate::origin::{Journal, Origin};
 
@@ -55,6 +56,8 @@ pub struct Facts {
     pub memory_limit: Option<u64>,
     /// How long a request waits for a shut gate; one that would have to wait longer is refused at once.
     pub patience: Duration,
+    /// How long silence lasts before it is a hang.
+    pub hang: Hang,
 }
 
 /// What other rooms hold, read at the moment of the snapshot.

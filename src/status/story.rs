@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::terminal::{Rows, list, plain, word};
+use super::terminal::{Rows, growth, list, plain, word};
 use super::words::{bytes, counted, length, moment};
 
 /// Threads told of each process; what blames one of them is in the sentence.
@@ -74,6 +74,7 @@ fn judged(rows: &mut Rows, incident: &Value) {
     for fact in list(&judgement["evidence_against"]) {
         rows.several("  against, or not seen", [word(fact)]);
     }
+    growth(rows, &incident["growth"], |it| it["now"] != it["start"]);
     let findings = &incident["findings"];
     rows.several("  left out", [word(&findings["truncated"])]);
     let mut reasons = Vec::new();
@@ -232,6 +233,8 @@ mod tests {
             "generation": 2, "pid": 7, "command": "app --password=***",
             "judgement": {"verdict": "hung-blocked", "confidence": "inconclusive",
                 "evidence_for": ["asleep for 1.6 s"], "evidence_against": ["no wait channel"]},
+            "growth": {"descriptors": {"start": 12, "now": 812, "per_hour": 96.0, "limit_reached_in_seconds": 7560.0},
+                "threads": {"start": 4, "now": 4, "per_hour": 0.0}},
             "visits": [{"id": 3, "request": "GET /a", "age": 1.5, "quiet": 1.2, "received": 2048}],
             "output": ["last \u{1b}[2Jwords"],
             "findings": {"processes": [{"pid": 7, "vital": {"comm": "app", "cpu": {"hidden": "not permitted"}},
@@ -251,6 +254,7 @@ mod tests {
             "verdict                 hung-blocked, inconclusive",
             "  for it                asleep for 1.6 s",
             "  against, or not seen  no wait channel",
+            "  it held               812 descriptors, 12 at its start, 96 more an hour, at its limit in 2 h 6 min",
             "  left out              left out: some threads",
             "  not seen              not permitted",
             "it ended                was ended by signal 9",
@@ -272,6 +276,7 @@ mod tests {
             story.contains("GET /a (visit 3, 2.0 KiB received)"),
             "{story}"
         );
+        assert!(!story.contains("threads, 4 at its start"), "{story}");
     }
 
     #[test]

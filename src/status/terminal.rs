@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::snapshot::Fate;
-use super::words::{about, bytes, counted, length, loss, moment, number};
+use super::words::{about, bytes, counted, grown, length, loss, moment, number};
 use crate::origin::{Care, State};
 
 /// The text, its last line ended. What the JSON lacks is left out: it may come from another version of Leeward.
@@ -96,7 +96,32 @@ fn origin(rows: &mut Rows, origin: &Value) {
     let open = origin["descriptors"].as_u64();
     let open = open.map(|amount| counted(amount, "descriptor"));
     rows.several("process", [memory, share, threads, open]);
+    growth(rows, &origin["growth"], |it| it["steady"] == true);
     rows.several("restarts", [by_word(&origin["restarts"])]);
+}
+
+/// How what the origin holds has grown, of each thing that is `worth` a row.
+pub(super) fn growth(rows: &mut Rows, growth: &Value, worth: fn(&Value) -> bool) {
+    for (key, name) in [
+        ("memory_bytes", "of memory"),
+        ("descriptors", "descriptors"),
+        ("threads", "threads"),
+        ("close_wait", "connections in CLOSE_WAIT"),
+    ] {
+        let told = if key == "memory_bytes" { bytes } else { number };
+        let it = &growth[key];
+        let (Some(start), Some(now)) = (it["start"].as_u64(), it["now"].as_u64()) else {
+            continue;
+        };
+        if worth(it) {
+            let left = it["limit_reached_in_seconds"].as_f64();
+            let course = grown(start, it["per_hour"].as_f64(), left, told);
+            rows.several(
+                "  it held",
+                [Some(format!("{} {name}", told(now))), Some(course)],
+            );
+        }
+    }
 }
 
 fn traffic(rows: &mut Rows, json: &Value) {

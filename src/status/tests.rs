@@ -135,6 +135,7 @@ fn source(started: Instant) -> Source {
         connections_limit: 4096,
         memory_limit: Some(1 << 30),
         patience: Duration::from_secs(20),
+        hang: Settings::default().hang,
     };
     let gauges = || Gauges {
         queued: 2,
@@ -185,6 +186,8 @@ fn the_json_holds_every_fact_under_its_name() {
         ("/uptime_seconds", 60.0.into()),
         ("/listen/edge/0", "127.0.0.1:8443".into()),
         ("/listen/status", Value::Null),
+        ("/hang/certain_seconds", 1.5.into()),
+        ("/hang/silent_seconds", 10.0.into()),
         ("/origin/care", "owned".into()),
         ("/origin/state", "hung".into()),
         ("/origin/since", "2026-01-31T08:15:58.500Z".into()),

@@ -124,6 +124,29 @@ pub(super) fn moment(rfc3339: &str) -> String {
     }
 }
 
+/// How an amount has grown: `12 at its start, 96 more an hour, at its limit in 2 h 6 min`. `told` says an amount, with
+/// its unit where it has one.
+pub(super) fn grown(
+    start: u64,
+    per_hour: Option<f64>,
+    limit_in: Option<f64>,
+    told: fn(u64) -> String,
+) -> String {
+    let mut course = format!("{} at its start", told(start));
+    if let Some(rate) = per_hour
+        .map(|rate| rate.round())
+        .filter(|rate| *rate != 0.0)
+    {
+        let way = if rate > 0.0 { "more" } else { "less" };
+        let rate = told(rate.abs() as u64);
+        course = format!("{course}, {rate} {way} an hour");
+    }
+    match limit_in {
+        Some(left) => format!("{course}, at its limit in {}", length(left)),
+        None => course,
+    }
+}
+
 /// `1 request`, `2 requests`.
 pub(super) fn counted(amount: u64, noun: &str) -> String {
     let plural = if amount == 1 { "" } else { "s" };
@@ -194,6 +217,21 @@ mod tests {
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(counted(1, "request"), "1 request");
         assert_eq!(counted(2000, "request"), "2,000 requests");
+    }
+
+    #[test]
+    fn growth_is_told_as_far_as_it_is_known() {
+        let told = |rate, left| grown(1200, rate, left, number);
+        assert_eq!(told(None, None), "1,200 at its start");
+        assert_eq!(told(Some(0.2), None), "1,200 at its start");
+        assert_eq!(
+            told(Some(-30.0), None),
+            "1,200 at its start, 30 less an hour"
+        );
+        assert_eq!(
+            grown(2048, Some(1024.0), Some(7560.0), bytes),
+            "2.0 KiB at its start, 1.0 KiB more an hour, at its limit in 2 h 6 min"
+        );
     }
 
     #[test]

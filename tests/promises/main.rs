@@ -17,6 +17,7 @@ mod drains;
 mod drills;
 mod endings;
 mod false_alarms;
+mod growth;
 mod grpc;
 mod house;
 mod incidents;

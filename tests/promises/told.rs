@@ -32,7 +32,10 @@ const TABLE: &[Told] = &[
         "[origin.limits]\ndescriptors = 60\n",
         |at| asked(at, "/leak/fds/60"),
         "leaking",
-        &[" descriptors; 60 is the limit (origin.limits.descriptors)"],
+        &[
+            " descriptors; 60 is the limit (origin.limits.descriptors), passed ",
+            " at its start ",
+        ],
     ),
     row(
         "leaking memory",

@@ -127,7 +127,7 @@ impl Drop for Leeward {
 
 /// Runs a command of Leeward that ends by itself, such as `check FILE`.
 pub fn leeward(arguments: &[&str]) -> Output {
-    let mut running = Running::start(clean(&mut Command::new(program())).args(arguments));
+    let mut running = start(arguments);
     let Some(status) = running.wait(ONE_SHOT) else {
         panic!("did not end within {ONE_SHOT:?}: {}", running.told());
     };
@@ -136,6 +136,11 @@ pub fn leeward(arguments: &[&str]) -> Output {
         stdout: running.stdout.whole(ONE_SHOT).into_bytes(),
         stderr: running.stderr.whole(ONE_SHOT).into_bytes(),
     }
+}
+
+/// Starts a command of Leeward that takes its time, such as `drill`.
+pub fn start(arguments: &[&str]) -> Running {
+    Running::start(clean(&mut Command::new(program())).args(arguments))
 }
 
 fn program() -> &'static Path {

@@ -24,7 +24,7 @@ pub mod websocket;
 
 use std::fmt;
 
-pub use leeward::{Leeward, leeward};
+pub use leeward::{Leeward, leeward, start};
 pub use origin::{Origin, ailing, client, free_port};
 
 /// Why a test can't run on this machine.

@@ -1,5 +1,7 @@
 //! The failure itself, and how it is undone.
 
+mod spin;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -9,6 +11,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use self::spin::Spinning;
 use super::Kind;
 use super::witness;
 
@@ -23,6 +26,11 @@ pub enum Fault {
         signal: Signal,
         /// What that does.
         does: &'static str,
+    },
+    /// All threads of the origin's process run in circles.
+    Spin {
+        /// Its number.
+        pid: i32,
     },
     /// Clients that go straight to the origin, begin a request and say no more.
     Silent {
@@ -44,6 +52,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub struct Undo {
     frozen: Option<OwnedFd>,
+    spinning: Option<Spinning>,
     clients: Vec<TcpStream>,
     unread: Option<witness::Tls>,
 }
@@ -80,6 +89,11 @@ impl Fault {
                 signal: Signal::KILL,
                 does: "kill",
             }),
+            Kind::Spin => {
+                let pid = process()?;
+                spin::is_possible(pid)?;
+                Ok(Self::Spin { pid })
+            }
             Kind::Block => silent(slots.min(CROWD)),
             Kind::Fill => silent(CROWD),
             Kind::Client => Ok(Self::Unread {
@@ -106,6 +120,7 @@ impl Fault {
                 pidfd_send_signal(&process, signal).map_err(wrong)?;
                 undo.frozen = (does == "freeze").then_some(process);
             }
+            Self::Spin { pid } => undo.spinning = Some(Spinning::begin(pid)?),
             Self::Silent { origin, clients } => {
                 for _ in 0..clients {
                     let patience = std::time::Duration::from_millis(500);
@@ -135,6 +150,9 @@ impl Undo {
             // It may have been replaced long since.
             let _ = pidfd_send_signal(&process, Signal::CONT);
         }
+        if let Some(mut spinning) = self.spinning.take() {
+            spinning.end();
+        }
         self.clients.clear();
         self.unread = None;
     }
@@ -150,6 +168,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signal { pid, does, .. } => write!(f, "{does} process {pid}, the origin"),
+            Self::Spin { pid } => {
+                write!(
+                    f,
+                    "make every thread of process {pid}, the origin, run in a circle"
+                )
+            }
             Self::Silent { origin, clients } => write!(
                 f,
                 "send {clients} clients straight to {origin}, the origin, that begin a request and say no more"

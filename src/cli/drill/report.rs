@@ -35,14 +35,17 @@ struct Incident {
     downtime: Option<f64>,
 }
 
-/// The newest incident's name.
-pub fn newest(snapshot: &Value) -> Option<String> {
-    Some(snapshot["incidents"][0]["id"].as_str()?.to_owned())
+/// The incident that the failure led to: the first that was not there before.
+pub fn incident<'a>(before: &Value, after: &'a Value) -> Option<&'a Value> {
+    let list = |snapshot: &'a Value| snapshot["incidents"].as_array();
+    let known = before["incidents"][0]["id"].as_str();
+    let is_new = |told: &&Value| told["id"].as_str() != known;
+    list(after)?.iter().take_while(is_new).last()
 }
 
 /// Whether it is over.
-pub fn is_closed(snapshot: &Value) -> bool {
-    snapshot["incidents"][0]["downtime_seconds"].is_number()
+pub fn is_closed(incident: &Value) -> bool {
+    incident["downtime_seconds"].is_number()
 }
 
 impl Report {
@@ -74,7 +77,7 @@ impl Report {
         }
         Self {
             kind,
-            incident: (newest(before) != newest(after)).then(|| Incident::of(after, began)),
+            incident: incident(before, after).map(|told| Incident::of(told, began)),
             held: grown(&exchanges("held")),
             replayed: grown(&exchanges("replayed")),
             lost: grown(&lost),
@@ -154,8 +157,7 @@ impl Report {
 }
 
 impl Incident {
-    fn of(after: &Value, began: Timestamp) -> Self {
-        let told = &after["incidents"][0];
+    fn of(told: &Value, began: Timestamp) -> Self {
         let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
         let opened: Option<Timestamp> = text("opened").parse().ok();
         let passed = |opened: Timestamp| opened.duration_since(began).as_secs_f64().max(0.0);
@@ -220,6 +222,18 @@ mod tests {
         assert!(!text.contains('\u{1b}') && !report.is_good());
         let json: Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["incident"]["verdict"], "stopped");
+    }
+
+    #[test]
+    fn the_incident_is_the_first_after_the_failure() {
+        let before = snapshot(json!([{ "id": "old" }]), 0, 0);
+        let after = snapshot(
+            json!([{ "id": "later" }, { "id": "its" }, { "id": "old" }]),
+            0,
+            0,
+        );
+        assert_eq!(incident(&before, &after).unwrap()["id"], "its");
+        assert!(incident(&after, &after).is_none());
     }
 
     #[test]

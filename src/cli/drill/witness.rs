@@ -31,7 +31,7 @@ pub struct Seen {
 /// Those who ask, until they are dismissed.
 #[derive(Debug)]
 pub struct Witnesses {
-    caller: tokio::task::JoinHandle<JoinSet<Seen>>,
+    caller: tokio::task::JoinHandle<(JoinSet<Seen>, Vec<Seen>)>,
     dismissed: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -47,15 +47,16 @@ impl Witnesses {
     pub fn call(edge: SocketAddr, path: String) -> Self {
         let (dismissed, mut end) = tokio::sync::oneshot::channel();
         let caller = tokio::spawn(async move {
-            let mut asked = JoinSet::new();
-            let mut asks = 0;
+            let (mut asked, mut answered) = (JoinSet::new(), Vec::new());
             loop {
                 tokio::select! {
-                    _ = &mut end => return asked,
+                    _ = &mut end => return (asked, answered),
                     () = tokio::time::sleep(EACH) => {}
                 }
-                if asks < MOST {
-                    asks += 1;
+                while let Some(ended) = asked.try_join_next() {
+                    answered.extend(ended);
+                }
+                if asked.len() < MOST {
                     asked.spawn(ask(edge, path.clone()));
                 }
             }
@@ -72,7 +73,10 @@ impl Witnesses {
             let _ = dismissed.send(());
         }
         match (&mut self.caller).await {
-            Ok(asked) => asked.join_all().await,
+            Ok((asked, mut answered)) => {
+                answered.extend(asked.join_all().await);
+                answered
+            }
             Err(_) => Vec::new(),
         }
     }

@@ -2,10 +2,11 @@
 
 use super::Supervisor;
 use crate::ground::deadline;
+use crate::origin::Wish;
 use crate::origin::gate::{Shut, Why};
 use crate::origin::lifecycle::{Event, Phase};
 use crate::origin::verdict::Verdict;
-use crate::origin::will::{Reply, Verb, Wish};
+use crate::origin::will::{Reply, Verb};
 
 impl Supervisor {
     /// Carries out one wish, and says what was done.

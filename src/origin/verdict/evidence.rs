@@ -70,6 +70,8 @@ pub struct Evidence {
     pub shed: Option<Duration>,
     /// What it has more of than it should.
     pub leaks: Vec<String>,
+    /// What it holds ever more of.
+    pub growths: Vec<String>,
     /// What the last close look during this silence found.
     pub closely: Option<String>,
     /// What holds the whole origin for certain, if something was found to.
@@ -172,7 +174,8 @@ impl Evidence {
         if let Some(shed) = self.shed {
             say(format!("requests were turned away {} ago", seconds(shed)));
         }
-        self.leaks.iter().cloned().for_each(&mut say);
+        let held = self.leaks.iter().chain(&self.growths);
+        held.cloned().for_each(&mut say);
         if let Some(closely) = &self.closely {
             say(closely.clone());
         }

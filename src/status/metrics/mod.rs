@@ -196,6 +196,8 @@ fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
     to.gauge("leeward_origin_descriptors", help, PLAIN, descriptors)?;
     let help = "Threads of the origin.";
     to.gauge("leeward_origin_threads", help, PLAIN, origin.threads)?;
+    let help = "Connections of the origin that their clients have ended and it has not.";
+    to.gauge("leeward_origin_close_wait", help, PLAIN, origin.close_wait)?;
     let help = "Connections the origin has yet to accept.";
     let waiting = origin.accept_queue;
     to.gauge("leeward_origin_accept_queue", help, PLAIN, waiting)?;

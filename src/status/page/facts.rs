@@ -1,8 +1,9 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
 use super::super::snapshot::{ByWord, OriginFacts, Snapshot};
-use super::super::words::{bytes, counted, length, loss, number};
+use super::super::words::{bytes, counted, grown, length, loss, number};
 use crate::origin::Care;
+use crate::origin::growth::{Grown, Holding};
 
 /// A label and its value; what is not known is not shown.
 pub(super) type Row = (&'static str, Option<String>);
@@ -57,10 +58,20 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
         ("slots", slots),
         ("last probe", probe),
         ("probes", Some(by_word(&origin.probes))),
-        ("memory", origin.memory_bytes.map(bytes)),
+        ("memory", held(origin, Holding::Memory, origin.memory_bytes)),
         ("processor", origin.processor_share.map(share)),
-        ("threads", origin.threads.map(|count| count.to_string())),
-        ("descriptors", origin.descriptors.map(number)),
+        (
+            "threads",
+            held(origin, Holding::Threads, origin.threads.map(u64::from)),
+        ),
+        (
+            "descriptors",
+            held(origin, Holding::Descriptors, origin.descriptors),
+        ),
+        (
+            "in CLOSE_WAIT",
+            held(origin, Holding::CloseWait, origin.close_wait),
+        ),
         (
             "yet to accept",
             origin
@@ -69,6 +80,23 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
         ),
         ("restarts", Some(by_word(&origin.restarts))),
     ]
+}
+
+/// What it holds, and how that has grown where it has.
+fn held(origin: &OriginFacts, holding: Holding, now: Option<u64>) -> Option<String> {
+    let told = match holding {
+        Holding::Memory => bytes,
+        Holding::Descriptors | Holding::Threads | Holding::CloseWait => number,
+    };
+    let course = |it: &Grown| {
+        let reached = it.reached.map(|left| left.as_secs_f64());
+        grown(it.start, it.per_hour, reached, told)
+    };
+    let growth = origin.growth.of(holding).filter(|it| it.has_grown());
+    Some(match growth.map(course) {
+        Some(course) => format!("{}; {course}", told(now?)),
+        None => told(now?),
+    })
 }
 
 /// Those of clients and their requests.

@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub uptime_seconds: f64,
     /// Where we listen.
     pub listen: Listen,
+    /// How long silence lasts before it is a hang.
+    pub hang: Hang,
     /// The origin.
     pub origin: OriginFacts,
     /// Clients, their requests, the answers.
@@ -55,6 +57,15 @@ pub struct Listen {
     pub edge: Vec<SocketAddr>,
     /// For those who want to know.
     pub status: Option<SocketAddr>,
+}
+
+/// How long silence lasts before it is a hang; one that runs is given three times as long as one that waits.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Hang {
+    /// Where the evidence is conclusive.
+    pub certain_seconds: f64,
+    /// Where it is not.
+    pub silent_seconds: f64,
 }
 
 /// Requests that wait, now.
@@ -115,6 +126,10 @@ impl Snapshot {
             listen: Listen {
                 edge: facts.edge.clone(),
                 status: facts.status,
+            },
+            hang: Hang {
+                certain_seconds: seconds(facts.hang.certain),
+                silent_seconds: seconds(facts.hang.silent),
             },
             origin: OriginFacts::of(&view, &gate, visits.collect(), facts, now),
             traffic: Traffic::of(&source.ledger, facts.connections_limit),

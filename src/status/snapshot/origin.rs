@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::super::Facts;
 use super::{ByWord, rounded, seconds};
+use crate::origin::growth::{Growths, Holding};
 use crate::origin::pid::Pid;
 use crate::origin::verdict::{Confidence, Judgement, Verdict};
 use crate::origin::{Care, Gate, Reading, State, View, VisitId};
@@ -68,6 +69,11 @@ pub struct OriginFacts {
     pub descriptors: Option<u64>,
     /// Threads.
     pub threads: Option<u32>,
+    /// Connections that their clients have ended and it has not; looked at every half minute.
+    pub close_wait: Option<u64>,
+    /// How `memory_bytes`, `descriptors`, `threads` and `close_wait` have grown since its first answer; each is absent
+    /// until it was seen.
+    pub growth: Growths,
     /// Its share of one processor lately; 1 is all of it.
     pub processor_share: Option<f64>,
     /// Connections that wait to be accepted.
@@ -215,6 +221,8 @@ impl OriginFacts {
             memory_bytes: view.resident,
             descriptors: view.descriptors,
             threads: view.threads,
+            close_wait: view.growths.of(Holding::CloseWait).map(|it| it.now),
+            growth: view.growths.clone(),
             processor_share: view.processor_share.map(rounded),
             accept_queue: view.accept_queue,
             restarts: restarts(view),
