@@ -1,34 +1,53 @@
-//! Watches an origin somebody else starts: probes, judges and tells, and never acts. The gate shuts while
+//! Watches an origin somebody else starts: probes, looks, judges and tells, and never acts. The gate shuts while
 //! nobody listens there, so that requests wait for it to come back.
+
+mod search;
+mod sickness;
 
 use std::sync::Arc;
 
+use super::forensics::{Seen, Server};
 use super::gate::{Ender, Generation};
 use super::probe::Reading;
 use super::senses::Senses;
-use super::verdict::Verdict;
+use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
-use super::{Shut, Watch, concurrency};
+use super::{Shut, Watch, concurrency, hook};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
+
+use search::Search;
+use sickness::Sickness;
 
 struct Observer {
     watch: Watch,
     senses: Senses,
     open: Option<(Arc<Generation>, Ender)>,
+    search: Search,
+    /// Whose process it is, or why that is not known.
+    server: Seen<Server>,
+    /// Whose it was until it was gone.
+    lost: Option<Server>,
+    /// What it suffers from, from the verdict until it answers again.
+    sickness: Option<Sickness>,
 }
 
 /// Observes until the drain begins.
-pub async fn run(watch: Watch, mut drain: Drain) {
+pub async fn run(mut watch: Watch, mut drain: Drain) {
     let now = deadline::now();
     let address = watch.board.view.address.clone();
     let senses = Senses::new(&watch.settings, address, None, watch.roster.clone(), now);
+    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    watch.board.view.state = State::Starting;
     let mut observer = Observer {
+        search: Search::new(&watch.board.view.address, now),
         watch,
         senses,
         open: None,
+        server: Seen::Hidden("its process was not looked for yet".to_owned()),
+        lost: None,
+        sickness: None,
     };
-    observer.watch.board.view.state = State::Starting;
     loop {
         let generation = observer
             .open
@@ -37,29 +56,44 @@ pub async fn run(watch: Watch, mut drain: Drain) {
         let noticed = observer
             .senses
             .notice(generation.as_ref(), &mut observer.watch.nudges);
-        let reading = tokio::select! {
-            reading = noticed => reading,
-            _ = drain.begun() => return,
-        };
-        observer.take_in(reading).await;
+        tokio::select! {
+            reading = noticed => observer.take_in(reading).await,
+            found = observer.search.found() => observer.found(found).await,
+            _ = drain.begun() => break,
+        }
     }
+    observer.leave().await;
 }
 
 impl Observer {
     async fn take_in(&mut self, reading: Option<Reading>) {
         let now = deadline::now();
+        let answered = matches!(reading, Some(Reading::Answered { .. }));
         if let Some(reading) = reading {
             self.watch.board.view.probes.count(&reading);
-            if matches!(reading, Reading::Answered { .. }) && self.open.is_none() {
+            if answered && self.open.is_none() {
                 self.welcome().await;
             }
             self.watch.board.view.last_probe = Some((reading, now));
         }
+        self.keep_track();
         let (judgement, evidence) = self.senses.judge();
-        let verdict = judgement.verdict;
-        if verdict == Verdict::NotListening && judgement.act {
+        if judgement.act && self.sickness.is_none() {
+            self.fall_ill(&judgement, &evidence).await;
+        } else if judgement.verdict == Verdict::NotListening && judgement.act {
             self.part();
+        } else if let Some(sickness) = &mut self.sickness
+            && sickness.is_over(&judgement, &evidence, answered)
+        {
+            // Who answers now is a part of the story.
+            sickness.over.get_or_insert(now);
+            self.search.at_once();
         }
+        self.tell(judgement, &evidence);
+    }
+
+    fn tell(&mut self, judgement: Judgement, evidence: &Evidence) {
+        let verdict = judgement.verdict;
         let state = match verdict {
             _ if self.open.is_none() => State::Starting,
             _ if verdict.is_hang() && judgement.act => State::Hung,
@@ -71,13 +105,18 @@ impl Observer {
             tracing::info!(from = view.state.word(), to = state.word(), verdict = verdict.word(),
                 because = %judgement.evidence_for.join("; "), "the observed origin changed");
         }
-        view.enter(state, now);
-        self.senses.describe(view, judgement, &evidence);
+        view.enter(state, deadline::now());
+        self.senses.describe(view, judgement, evidence);
+        // Until there is somebody to be judged again, this is what is believed.
+        if let Some(sickness) = self.sickness.as_ref().filter(|_| self.open.is_none()) {
+            view.judgement = Some(sickness.judgement());
+        }
         self.watch.board.publish();
     }
 
     /// It answers: measure how many it serves at once, unless that is set, and let requests through.
     async fn welcome(&mut self) {
+        self.search.at_once();
         let view = &mut self.watch.board.view;
         let slots = concurrency::settle(view, &self.watch.settings.origin).await;
         view.generation += 1;
@@ -105,5 +144,6 @@ impl Observer {
         let address = self.watch.board.view.address.clone();
         let roster = self.watch.roster.clone();
         self.senses = Senses::new(&self.watch.settings, address, None, roster, now);
+        self.attend();
     }
 }

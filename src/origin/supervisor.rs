@@ -46,8 +46,6 @@ struct Wound {
 
 /// For a look at what a command needs.
 const LOOKING: Duration = Duration::from_millis(200);
-/// For hooks under way when Leeward ends; what is left then is killed with it.
-const LAST_HOOKS: Duration = Duration::from_secs(2);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
@@ -74,7 +72,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         }
     }
     if let Some(queue) = supervisor.watch.told.take() {
-        queue.close(LAST_HOOKS).await;
+        queue.close().await;
     }
 }
 

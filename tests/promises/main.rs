@@ -24,6 +24,7 @@ mod legs;
 mod limits;
 mod lives;
 mod manners;
+mod observed;
 mod protocols;
 mod real_origins;
 mod routes;
