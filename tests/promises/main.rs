@@ -25,6 +25,7 @@ mod limits;
 mod lives;
 mod manners;
 mod observed;
+mod privileges;
 mod protocols;
 mod real_origins;
 mod routes;

@@ -43,6 +43,27 @@ impl Standing {
         Standing::behind("mount -t tmpfs -o mode=755 none /proc", uid)
     }
 
+    /// Root, which may become others but look into none, where /proc shows nothing of others.
+    pub fn as_root_that_may_not_look(uid: u32) -> Result<Standing, Skip> {
+        let mut standing = Standing::kept_to_itself(uid)?;
+        standing.words.truncate(6);
+        let may = "-all,+setuid,+setgid,+kill,+chown,+dac_override,+fowner";
+        // The group root is spared by hidepid.
+        let group = uid.to_string();
+        let words = [
+            "setpriv",
+            "--regid",
+            &group,
+            "--clear-groups",
+            "--bounding-set",
+            may,
+        ];
+        standing.words.extend(words.map(str::to_owned));
+        standing.words.push("--inh-caps=-all".to_owned());
+        standing.user = None;
+        standing.tried()
+    }
+
     fn behind(mount: &str, uid: u32) -> Result<Standing, Skip> {
         let script = format!("{mount} && exec \"$@\"");
         let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
