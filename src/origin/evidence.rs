@@ -148,13 +148,16 @@ async fn write(journal: Option<&Journal>, incident: &Incident, step: Step) -> Op
         Step::Amended => AMENDING,
     };
     let (journal, copy) = (journal?.clone(), incident.clone());
+    let directory = journal.directory().display().to_string();
     match aside(limit, move || journal.write(&copy)).await {
         Some(Ok(path)) => {
             tracing::info!(file = %path.display(), "incident {}", step.word());
             return Some(path);
         }
-        Some(Err(error)) => tracing::error!(%error, "the incident cannot be written"),
-        None => tracing::error!("the incident was not on the disk within {limit:?}"),
+        Some(Err(error)) => tracing::error!(
+            "the incident cannot be written to {directory}: {error}; see incidents.directory"
+        ),
+        None => tracing::error!("the incident was not on the disk within {limit:?} ({directory})"),
     }
     None
 }

@@ -47,7 +47,8 @@ pub struct Closing {
     pub obituary: String,
     /// From the first sign to the verdict, in seconds.
     pub detection_seconds: f64,
-    /// From the gate's shutting to its opening, in seconds; absent until it opens.
+    /// From the gate's shutting to its opening, in seconds; absent until it opens. Of an origin that is somebody else's,
+    /// from the verdict to its next answer.
     pub downtime_seconds: Option<f64>,
 }
 

@@ -86,7 +86,7 @@ fn cost(rows: &mut Rows, ending: &Value) {
     rows.several("it ended", [word(&ending["obituary"])]);
     let seconds = |key: &str| ending[key].as_f64().map(length);
     rows.several("detected after", [seconds("detection_seconds")]);
-    rows.several("requests held for", [seconds("downtime_seconds")]);
+    rows.several("down for", [seconds("downtime_seconds")]);
 }
 
 fn visits(text: &mut String, visits: &[Value]) {
@@ -243,7 +243,7 @@ mod tests {
             "  not seen              not permitted",
             "it ended                was ended by signal 9",
             "detected after          1.5 s",
-            "requests held for       200 ms",
+            "down for                200 ms",
             "  7 app: sleeping in recvfrom(4), did not move",
             "    descriptor 4: socket 127.0.0.1:80 to 127.0.0.1:99, ESTABLISHED, 0 B unread, 512 B unsent, last data 2.5 s ago",
             "before the first signal: gdb -p 7",

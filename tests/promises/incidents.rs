@@ -342,7 +342,7 @@ fn the_story_is_told_from_the_page_and_while_nothing_runs_from_the_files() {
     for part in [
         "stopped, conclusive",
         "was ended by signal 9",
-        "requests held for",
+        "down for",
         "detected after",
         "process ",
         "| backtrace",

@@ -1,7 +1,7 @@
 //! With whatever rights Leeward has: it serves, judges by what it sees, and says of each thing it could not see why.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -117,6 +117,18 @@ fn root_sees_all_of_another_user_s() {
 }
 
 #[test]
+fn two_privileges_show_all_of_another_user_s() {
+    let ours = match Standing::user_that_may_look(LEEWARD + 10) {
+        Ok(standing) => standing,
+        Err(reason) => skip!(reason),
+    };
+    let origin = origin_of(&Standing::own());
+    let leeward = observing(&ours, origin.address(), "silent = \"60s\"\n");
+    wait_known(&leeward, origin.running.pid());
+    is_seen_whole(&held(&leeward, &origin));
+}
+
+#[test]
 fn of_another_user_s_origin_each_thing_that_is_denied_is_told_and_the_rest_is_seen() {
     let both = (Standing::user(LEEWARD + 3), Standing::user(LEEWARD + 4));
     let (theirs, ours) = match both {
@@ -183,7 +195,7 @@ fn which_process_of_root_s_it_is_may_stay_unknown_and_a_hang_is_one_all_the_same
     };
     let origin = origin_of(&Standing::own());
     let leeward = observing(&ours, origin.address(), SILENT);
-    leeward.wait_log("could not be seen: /proc/PID/fd of", DUE);
+    leeward.wait_log("could not be seen: /proc/PID/fd of those it may be", DUE);
     assert_eq!(told(&leeward)["pid"], Value::Null);
     assert_eq!(told(&leeward)["state"], "ready");
     let incident = held(&leeward, &origin);
@@ -257,18 +269,39 @@ fn an_origin_of_ours_that_proc_hides_is_not_taken_for_one_that_is_gone() {
     let config = configuration(&command, free_port(), more);
     let leeward = Leeward::start_as(&ours, &config);
     leeward.wait_log("origin ready", DUE);
-    let until = Instant::now() + Duration::from_secs(4);
-    while Instant::now() < until {
-        let answer = h1::get(leeward.edge(), "/", DUE).expect("an answer");
-        assert_eq!(answer.status, 200);
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert!(incidents(&leeward).is_empty());
+    // An answer that ends with its connection is whole, unless its process is about to be gone.
+    let answer = h1::get(leeward.edge(), "/close/1000", DUE).expect("an answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 1000));
+    leeward.wait_log("end=\"done\"", DUE);
     let against = told(&leeward)["evidence_against"].to_string();
     assert!(
         against.contains("/proc does not show the process"),
         "{against}"
     );
+    // Its hang is one all the same, and nobody says that it is gone.
+    let answer = h1::get(leeward.edge(), "/block/read", Duration::from_secs(1));
+    assert!(answer.is_err(), "it reads for ever");
+    let incident = closed(&leeward);
+    assert_eq!(incident["judgement"]["verdict"], "hung-blocked");
+    let said = sentence(&incident);
+    assert!(
+        said.starts_with("nothing is known of what process"),
+        "{said}"
+    );
+    assert!(said.contains("/proc does not show the process"), "{said}");
+}
+
+#[test]
+fn an_origin_that_cannot_be_started_for_lack_of_proc_is_told_with_the_remedy() {
+    let ours = match Standing::without_proc(LEEWARD + 11) {
+        Ok(standing) => standing,
+        Err(reason) => skip!(reason),
+    };
+    let config = configuration(&sick(&[]), free_port(), "");
+    let leeward = Leeward::start_as(&ours, &config);
+    let told = leeward.wait_log("the origin cannot be started", DUE);
+    assert!(told.contains("/proc/self/exe is missing"), "{told}");
+    assert!(told.contains("mount /proc"), "{told}");
 }
 
 #[test]

@@ -33,6 +33,17 @@ impl Standing {
         .tried()
     }
 
+    /// The same, with the two privileges that a look into other users' processes takes.
+    pub fn user_that_may_look(uid: u32) -> Result<Standing, Skip> {
+        let mut standing = Standing::user(uid)?;
+        for (option, place) in [("--inh-caps", 6), ("--ambient-caps", 7)] {
+            let privileges = "+sys_ptrace,+dac_read_search";
+            standing.words.truncate(place);
+            standing.words.push(format!("{option}={privileges}"));
+        }
+        standing.tried()
+    }
+
     /// The same, where /proc shows a user nothing of others.
     pub fn kept_to_itself(uid: u32) -> Result<Standing, Skip> {
         Standing::behind("mount -t proc -o hidepid=2 proc /proc", uid)

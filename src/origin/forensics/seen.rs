@@ -97,14 +97,13 @@ pub(super) fn seen_seconds<S: Serializer>(span: &Seen<Duration>, to: S) -> Resul
 /// What a look into another process takes.
 pub(super) const NOT_PERMITTED: &str = "not permitted (takes the origin's own user and no fewer capabilities than it has, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)";
 
-/// The same for one of its files: to see a system call is to attach, and Yama reserves that for parents.
-fn not_permitted(what: &str) -> String {
-    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    match scope.trim() {
+/// The same for one of its files. Whoever reads a system call must be one who could attach, and Yama lets those alone
+/// that are its parents (`scope` 1), or nobody without a privilege.
+fn takes(what: &str, scope: &str) -> String {
+    match scope {
         "" | "0" => NOT_PERMITTED.to_owned(),
         scope if what.ends_with("/syscall") => format!(
-            "not permitted (kernel.yama.ptrace_scope is {scope}: takes an origin that Leeward started, or \
-             CAP_SYS_PTRACE)"
+            "not permitted (kernel.yama.ptrace_scope is {scope}: takes an origin that Leeward itself started, or CAP_SYS_PTRACE)"
         ),
         _ => NOT_PERMITTED.to_owned(),
     }
@@ -136,14 +135,17 @@ fn reason(what: &str, error: &io::Error) -> String {
             )
         }
         io::ErrorKind::NotFound => format!("{what}: {GONE}"),
-        io::ErrorKind::PermissionDenied => format!("{what}: {}", not_permitted(what)),
+        io::ErrorKind::PermissionDenied => {
+            let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+            format!("{what}: {}", takes(what, scope.unwrap_or_default().trim()))
+        }
         _ => format!("{what}: {error}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Seen, text};
+    use super::{NOT_PERMITTED, Seen, takes, text};
 
     #[test]
     fn a_field_is_told_bare_and_a_hidden_one_with_its_reason() {
@@ -158,6 +160,14 @@ mod tests {
         let gone = text("/proc/0/stat");
         assert_eq!(gone.hidden(), Some("/proc/0/stat: no longer there"));
         assert!(gone.is_gone() && !text("/proc/self/stat").is_gone());
+    }
+
+    #[test]
+    fn what_yama_denies_is_told_apart() {
+        let call = "/proc/7/task/7/syscall";
+        assert_eq!(takes(call, "0"), NOT_PERMITTED);
+        assert_eq!(takes("/proc/7/fd", "1"), NOT_PERMITTED);
+        assert!(takes(call, "1").contains("kernel.yama.ptrace_scope is 1"));
     }
 
     #[test]

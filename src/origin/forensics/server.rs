@@ -139,9 +139,7 @@ fn unseen(at: &Listening, holders: &Holders, activator: Option<&Candidate>) -> S
             "{begun}: /proc is not mounted here, or hides other users' processes (hidepid), or it is a process of \
              another PID namespace"
         ),
-        (Holders { hidden, .. }, None) => {
-            format!("{begun}: /proc/PID/fd of {hidden} processes: {NOT_PERMITTED}")
-        }
+        _ => format!("{begun}: /proc/PID/fd of those it may be: {NOT_PERMITTED}"),
     }
 }
 

@@ -198,7 +198,7 @@ fn incidents(list: &[Summary]) -> Html {
     let mut items = Html::new().raw("<ol class=\"incidents\">\n");
     for incident in list {
         let cost = match incident.downtime_seconds {
-            Some(downtime) => format!("requests held for {}", length(downtime)),
+            Some(downtime) => format!("down for {}", length(downtime)),
             None => "not over yet".to_owned(),
         };
         items = items
