@@ -129,6 +129,18 @@ fn two_privileges_show_all_of_another_user_s() {
 }
 
 #[test]
+fn what_may_be_listed_and_not_opened_is_not_taken_for_nothing() {
+    let ours = match Standing::user_that_may_list(LEEWARD + 12) {
+        Ok(standing) => standing,
+        Err(reason) => skip!(reason),
+    };
+    let origin = origin_of(&Standing::own());
+    let leeward = observing(&ours, origin.address(), SILENT);
+    let told = leeward.wait_log("could not be seen", DUE);
+    assert!(told.contains("not permitted"), "{told}");
+}
+
+#[test]
 fn of_another_user_s_origin_each_thing_that_is_denied_is_told_and_the_rest_is_seen() {
     let both = (Standing::user(LEEWARD + 3), Standing::user(LEEWARD + 4));
     let (theirs, ours) = match both {

@@ -35,10 +35,20 @@ impl Standing {
 
     /// The same, with the two privileges that a look into other users' processes takes.
     pub fn user_that_may_look(uid: u32) -> Result<Standing, Skip> {
+        Standing::privileged(uid, "+sys_ptrace,+dac_read_search")
+    }
+
+    /// The same, with one of them: it lists what there is and opens none of it.
+    pub fn user_that_may_list(uid: u32) -> Result<Standing, Skip> {
+        Standing::privileged(uid, "+dac_read_search")
+    }
+
+    fn privileged(uid: u32, privileges: &str) -> Result<Standing, Skip> {
         let mut standing = Standing::user(uid)?;
-        for (option, place) in [("--inh-caps", 6), ("--ambient-caps", 7)] {
-            let privileges = "+sys_ptrace,+dac_read_search";
-            standing.words.truncate(place);
+        standing
+            .words
+            .retain(|word| !word.starts_with("--inh-caps") && word != "--no-new-privs");
+        for option in ["--inh-caps", "--ambient-caps"] {
             standing.words.push(format!("{option}={privileges}"));
         }
         standing.tried()
