@@ -44,7 +44,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         watch,
         senses,
         open: None,
-        server: Seen::Hidden("its process was not looked for yet".to_owned()),
+        server: Seen::Hidden("no process of it was seen yet".to_owned()),
         lost: None,
         sickness: None,
     };

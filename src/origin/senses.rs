@@ -89,7 +89,7 @@ impl Senses {
                 startup: settings.restart.startup,
             },
             roster,
-            process: Seen::from_option(pid, || "its process was not looked for yet".to_owned()),
+            process: Seen::from_option(pid, || "no process of it was seen yet".to_owned()),
             doubt: None,
             is_ours: pid.is_some(),
             attention: Attention::new(now),

@@ -20,16 +20,17 @@ const EACH: Duration = Duration::from_millis(20);
 
 /// A Leeward with this standing in front of whoever listens at `address`; its origin is known when this returns.
 pub fn observing(standing: &Standing, address: &str, more: &str) -> Leeward {
-    let leeward = Leeward::start_as(
-        standing,
-        &format!(
-            "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
-             [incidents]\ndirectory = \"@DIR@/incidents\"\n\
-             [origin]\naddress = \"{address}\"\nconcurrency = 1\n{SOON}{more}"
-        ),
-    );
+    let leeward = Leeward::start_as(standing, &configured(address, more));
     leeward.wait_log("to=\"ready\"", DUE);
     leeward
+}
+
+fn configured(address: &str, more: &str) -> String {
+    format!(
+        "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
+         [incidents]\ndirectory = \"@DIR@/incidents\"\n\
+         [origin]\naddress = \"{address}\"\nconcurrency = 1\n{SOON}{more}"
+    )
 }
 
 /// The incident, once it was closed.
@@ -263,5 +264,46 @@ fn an_incident_that_is_open_when_leeward_ends_says_so() {
     wait_told(
         &leeward,
         &[format!("opened stopped {}", origin.running.pid())],
+    );
+}
+
+#[test]
+fn an_observed_origin_that_never_came_is_one_incident_until_it_comes() {
+    let at = format!("127.0.0.1:{}", free_port());
+    let more = "[restart]\nstartup = \"500ms\"\n";
+    let before = Leeward::start_as(&Standing::own(), &configured(&at, more));
+    before.wait_log("incident opened", DUE);
+    let incident = incidents(&before).remove(0);
+    assert_eq!(incident["judgement"]["verdict"], "start-timed-out");
+    let sentence = incident["sentence"].as_str().expect("a sentence");
+    assert!(
+        sentence.starts_with(&format!("nobody listens on {at}")),
+        "{sentence}"
+    );
+    let origin = Origin::start_at(&at, &[]);
+    let pid = origin.running.pid();
+    let obituary = closed(&before)["ending"]["obituary"].clone();
+    assert_eq!(
+        obituary,
+        format!("it answered again, as process {pid} (ailing)")
+    );
+    assert_eq!(incidents(&before).len(), 1);
+}
+
+#[test]
+fn a_drill_breaks_no_process_that_leeward_would_not_restart() {
+    let origin = Origin::start(&[]);
+    let before = observing(&Standing::own(), origin.address(), "");
+    wait_known(&before, origin.running.pid());
+    let url = format!("http://{}", before.status());
+    for kind in ["freeze", "kill"] {
+        let refused = leeward(&["drill", kind, "--yes", "--url", &url]);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("somebody else's"), "{said}");
+    }
+    assert_eq!(
+        h1::get(before.edge(), "/", DUE).expect("an answer").status,
+        200
     );
 }

@@ -10,6 +10,7 @@ use crate::ground::deadline;
 use crate::origin::evidence::aside;
 use crate::origin::forensics::{Listening, RunState, Seen, Server, Vital, server};
 use crate::origin::senses::listening;
+use crate::origin::verdict::Verdict;
 
 /// What a search comes to: whose process it is, that nobody listens, or why it could not be seen.
 pub type Found = Seen<Option<Server>>;
@@ -17,10 +18,15 @@ pub type Found = Seen<Option<Server>>;
 /// The search for the process, one at a time.
 pub struct Search {
     at: Listening,
+    /// When the one under way, or the last one, began.
+    begun: Instant,
     under_way: Option<Pin<Box<dyn Future<Output = Option<Found>> + Send>>>,
     next: Instant,
 }
 
+/// Why nothing is known of one that answers, where nobody listens: a redirection leads out of this namespace.
+const ELSEWHERE: &str =
+    "no process of it can be seen: it answers, but nobody listens there in this network namespace";
 /// Between two searches while all is well. Each walks all processes: some 2 ms for eighty of them.
 const EVERY: Duration = Duration::from_secs(30);
 /// Between two searches that something calls for.
@@ -33,6 +39,7 @@ impl Search {
     pub fn new(address: &OriginAddr, now: Instant) -> Self {
         Self {
             at: listening(address),
+            begun: now,
             under_way: None,
             next: now,
         }
@@ -54,7 +61,8 @@ impl Search {
             tokio::time::sleep_until(self.next.into()).await;
         }
         let found = self.under_way.get_or_insert_with(|| {
-            self.next = deadline::now() + EVERY;
+            self.begun = deadline::now();
+            self.next = self.begun + EVERY;
             let at = self.at.clone();
             let until = Instant::now() + SEARCHING;
             Box::pin(aside(2 * SEARCHING, move || server(&at, until)))
@@ -71,32 +79,38 @@ impl Search {
 impl Observer {
     /// Takes in what a search came to.
     pub(super) async fn found(&mut self, found: Found) {
-        if !matches!(found, Seen::Known(None)) {
-            self.lost = None;
-        }
-        // One that no longer listens, or cannot be proven to, is still the one it was.
         let found = match found {
-            Seen::Known(Some(server)) => Seen::Known(server),
-            Seen::Known(None) => {
-                Seen::Hidden("nobody listened when its process was looked for".to_owned())
-            }
-            Seen::Hidden(why) => Seen::Hidden(why),
+            Seen::Known(Some(server)) => Some(Seen::Known(server)),
+            // What is known of the one before is worth more.
+            Seen::Known(None) if self.is_deserted() => None,
+            Seen::Known(None) => Some(Seen::Hidden(ELSEWHERE.to_owned())),
+            Seen::Hidden(why) => Some(Seen::Hidden(why)),
         };
-        let keeps = found.known().is_none() && self.server.known().is_some();
-        if !keeps && found != self.server {
-            match (&found, self.server.known()) {
-                (Seen::Known(server), before) => {
-                    let (pid, comm, instead) = (server.pid, &server.comm, before.map(|it| it.pid));
-                    let doubt = server.doubt.as_deref();
-                    tracing::info!(%pid, comm, instead = instead.map(|pid| pid.number()), doubt,
-                        "the observed origin's process is known");
-                }
-                (Seen::Hidden(why), _) => tracing::info!("{why}"),
+        // One that no longer listens, or cannot be proven to, is still the one it was.
+        let keeps = |found: &Seen<Server>| found.known().is_none() && self.server.known().is_some();
+        if let Some(found) = found.filter(|found| !keeps(found) && *found != self.server) {
+            match &found {
+                Seen::Known(Server {
+                    pid, comm, doubt, ..
+                }) => tracing::info!(%pid, comm, doubt, "the observed origin's process is known"),
+                Seen::Hidden(why) => tracing::info!("{why}"),
             }
             self.server = found;
+            self.lost = None;
             self.attend();
         }
         self.recover().await;
+    }
+
+    /// Whether nobody listens, as far as those can tell who connect.
+    fn is_deserted(&self) -> bool {
+        let judgement = self.watch.board.view.judgement.as_ref();
+        self.open.is_none() || judgement.is_some_and(|it| it.verdict == Verdict::NotListening)
+    }
+
+    /// When the search began whose result was the last.
+    pub(super) fn searched(&self) -> Instant {
+        self.search.begun
     }
 
     /// Forgets a process that is gone, or whose number is another's by now.

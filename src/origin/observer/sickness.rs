@@ -108,7 +108,10 @@ impl Observer {
 
     /// It answered again, and who does so was looked for: closes the incident.
     pub(super) async fn recover(&mut self) {
-        let Some(sickness) = self.sickness.take_if(|sickness| sickness.over.is_some()) else {
+        let searched = self.searched();
+        // A search that began before the answer may have met the one before.
+        let is_told = |it: &mut Sickness| it.over.is_some_and(|over| over <= searched);
+        let Some(sickness) = self.sickness.take_if(is_told) else {
             return;
         };
         let downtime = sickness.over.map(|over| over - sickness.since);

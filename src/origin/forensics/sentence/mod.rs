@@ -43,7 +43,7 @@ pub fn sentence(
 fn of_the_door(findings: &Findings, held: Duration) -> String {
     let at = &findings.door.at;
     let mut said = match findings.door.queue {
-        Seen::Known(None) => format!("nobody listens on {at}"),
+        Seen::Known(None) => format!("nobody listens on {at} in this network namespace"),
         _ => format!("{at} has given no sign of life for {}", span(held)),
     };
     if let Some(why) = findings.root.hidden() {
