@@ -17,7 +17,7 @@ use super::gate::Generation;
 use super::pid::Pid;
 use super::probe::{self, Reading};
 use super::roster::{Roster, VisitSeen, serving};
-use super::verdict::{self, Evidence, Judgement, Limits, Verdict};
+use super::verdict::{self, Doing, Evidence, Judgement, Limits, Verdict};
 use super::view::View;
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
@@ -172,7 +172,11 @@ impl Senses {
         let now = deadline::now();
         let visits = self.visits(now);
         let noted = (self.roster.last_life(), self.roster.last_shed());
-        let evidence = self.attention.evidence(&visits, noted, now);
+        let mut evidence = self.attention.evidence(&visits, noted, now);
+        // One that answers is not stopped: it was another that was looked at.
+        if self.doubt.is_some() && evidence.silence < self.limits.certain {
+            evidence.doing = Doing::Unseen;
+        }
         let judgement = verdict::judge(&evidence, &self.limits);
         // A leak grows slowly, and may stay for weeks.
         let is_urgent = judgement.verdict.is_suspect() && judgement.verdict != Verdict::Leaking;

@@ -1,7 +1,8 @@
 //! With whatever rights Leeward has: it serves, judges by what it sees, and says of each thing it could not see why.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use crate::house::{DUE, configuration, incidents, sick};
 use crate::observed::{closed, observing, told, wait_known};
 use crate::skip;
 use crate::support::origin::holding_client;
+use crate::support::process::Running;
 use crate::support::standing::Standing;
 use crate::support::{Leeward, Origin, free_port, h1, leeward_as};
 
@@ -197,6 +199,58 @@ fn of_another_user_s_origin_each_thing_that_is_denied_is_told_and_the_rest_is_se
     let said = sentence(&stopped);
     assert!(said.contains("is stopped (state T, no tracer)"), "{said}");
     origin.running.wait_state('T', DUE);
+}
+
+#[test]
+fn one_that_answers_is_not_called_stopped_for_another_s_sake() {
+    let (theirs, ours) = match (Standing::user(LEEWARD + 13), Standing::user(LEEWARD + 14)) {
+        (Ok(theirs), Ok(ours)) => (theirs, ours),
+        (Err(reason), _) | (_, Err(reason)) => skip!(reason),
+    };
+    // Its socket is of the user whose only program is another one.
+    let script = format!(
+        "\
+import os, socket
+os.seteuid({0})
+listener = socket.create_server(('127.0.0.1', 0))
+os.seteuid(0)
+os.setgid({1})
+os.setuid({1})
+print('listening on', '127.0.0.1:%d' % listener.getsockname()[1], flush=True)
+while True:
+    peer, _ = listener.accept()
+    peer.recv(65536)
+    peer.sendall(b'HTTP/1.0 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n')
+    peer.close()
+",
+        LEEWARD + 13,
+        LEEWARD + 15
+    );
+    if Command::new("python3").arg("--version").output().is_err() {
+        skip!("there is no python3");
+    }
+    let server = Running::start(Command::new("python3").args(["-c", &script]));
+    let line = server.expect_stdout("listening on ", DUE);
+    let mut other = origin_of(&theirs);
+    let address = line.rsplit(' ').next().expect("an address");
+    let every = "[origin.probe]\nevery = \"200ms\"\n";
+    let leeward = observing(&ours, address, every);
+    wait_known(&leeward, other.running.pid());
+    other.running.signal(Signal::STOP);
+    other.running.wait_state('T', DUE);
+    // Four times as long as a stopped process takes to be one for certain.
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let told = told(&leeward);
+        assert_ne!(told["state"], "hung", "{told}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(incidents(&leeward).is_empty());
+    let against = told(&leeward)["evidence_against"].to_string();
+    assert!(
+        against.contains("taken for it is the only program"),
+        "{against}"
+    );
 }
 
 #[test]
