@@ -105,7 +105,10 @@ impl Observer {
     /// Whether nobody listens, as far as those can tell who connect.
     fn is_deserted(&self) -> bool {
         let judgement = self.watch.board.view.judgement.as_ref();
-        self.open.is_none() || judgement.is_some_and(|it| it.verdict == Verdict::NotListening)
+        let is_gone = self.lost.is_some();
+        self.open.is_none()
+            || is_gone
+            || judgement.is_some_and(|it| it.verdict == Verdict::NotListening)
     }
 
     /// When the search began whose result was the last.
