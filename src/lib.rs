@@ -60,7 +60,8 @@
 //!    [`Evidence`](origin::verdict::Evidence).
 //! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
 //! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the
-//!    order out. An origin that is not ours has `origin/observer` instead, which only tells.
+//!    order out. An origin that is not ours has `origin/observer` instead, which finds its process
+//!    ([`origin::forensics::server()`]), writes the same incidents, and closes them when it answers again.
 //! 4. The order is to end it: the gate shuts, and requests are held. [`origin::forensics::examine`] looks at every
 //!    thread, its system call and its socket; [`origin::forensics::sentence()`] says it in words; the
 //!    [`Incident`](origin::incident::Incident) is in the [`journal`](origin::journal), on the disk, *before the first

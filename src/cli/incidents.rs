@@ -128,12 +128,8 @@ fn one(place: &Place, asked: &str, json: bool) -> Result<String, String> {
     let text = match place {
         Place::Files(directory) => {
             let id = choose(asked, &names(directory)?)?;
-            records::text(directory, &id).map_err(|error| {
-                format!(
-                    "{}: {error}",
-                    directory.join(format!("{id}.json")).display()
-                )
-            })?
+            let file = directory.join(format!("{id}.json"));
+            records::text(directory, &id).map_err(|error| told(&file, &error))?
         }
         Place::Page(url) => {
             let listed = listed(url)?;
@@ -155,17 +151,29 @@ fn one(place: &Place, asked: &str, json: bool) -> Result<String, String> {
 fn names(directory: &Path) -> Result<Vec<String>, String> {
     use std::io::ErrorKind;
 
-    records::names(directory).map_err(|error| {
-        let remedy = match error.kind() {
-            ErrorKind::NotFound => "there is no such directory; see incidents.directory",
-            ErrorKind::PermissionDenied => {
-                "it may not be read by this user; ask as root, or as the user Leeward has"
-            }
-            ErrorKind::NotADirectory => "it is no directory; see incidents.directory",
-            _ => return format!("{}: {error}", directory.display()),
-        };
-        format!("{}: {remedy}", directory.display())
+    records::names(directory).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let directory = directory.display();
+            format!("{directory}: there is no such directory; see incidents.directory")
+        }
+        _ => told(directory, &error),
     })
+}
+
+/// What a file or directory could not be read for, and what to do about it.
+fn told(path: &Path, error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            format!(
+                "{path}: it may not be read by this user; ask as root, or as the user Leeward has"
+            )
+        }
+        ErrorKind::NotADirectory => format!("{path}: it is no directory; see incidents.directory"),
+        _ => format!("{path}: {error}"),
+    }
 }
 
 fn listed(url: &str) -> Result<Value, String> {

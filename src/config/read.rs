@@ -31,16 +31,18 @@ pub fn settings(file: &str, text: &str) -> Result<Settings, Faults> {
 fn whole(mut root: Section<'_, '_, '_>) -> Settings {
     let edge = root.section("edge");
     let spool = spool(root.section("spool"));
+    let origin = root.section("origin");
+    let is_observed = origin.says("address") && !origin.says("process");
     let settings = Settings {
         edge: edge::edge(edge, &spool),
         spool,
-        origin: origin::origin(root.section("origin")),
+        origin: origin::origin(origin),
         routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),
         restart: restart(root.section("restart")),
         hold: hold(root.section("hold")),
         incidents: incidents(root.section("incidents")),
-        hooks: hooks::hooks(root.section("hooks")),
+        hooks: hooks::hooks(root.section("hooks"), is_observed),
         status: status(root.section("status")),
         log: log(root.section("log")),
     };

@@ -14,6 +14,14 @@ pub struct Deadline(Instant);
 #[error("the deadline has passed")]
 pub struct Expired;
 
+/// Returns then; never where there is no such moment.
+pub async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The present instant. Follows tokio's clock, so that in-memory tests can pause it.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()

@@ -44,12 +44,14 @@ pub struct Attention {
 }
 
 /// What a process holds, as far as it is looked at now and then only.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hoard {
     /// Its connections that their clients have ended.
     pub close_wait: Option<u64>,
     /// How many descriptors the system lets it have.
     pub descriptor_limit: Option<u64>,
+    /// Why its connections could not be counted, if they could not.
+    pub unseen: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +145,26 @@ impl Attention {
         self.unseen.clear();
     }
 
+    /// This could not be seen, and why.
+    pub fn misses(&mut self, what: &str) {
+        if !self.unseen.iter().any(|known| known == what) {
+            self.unseen.push(what.to_owned());
+        }
+    }
+
+    /// From now on another process is looked at, or none: what was seen of the last one says nothing of it.
+    pub fn looks_elsewhere(&mut self, now: Instant) {
+        self.doing = Doing::Unseen;
+        self.doing_since = now;
+        self.turns = None;
+        self.sample = None;
+        self.shares = Shares::default();
+        self.hoard = Hoard::default();
+        self.leaks.clear();
+        self.stuck = None;
+        self.closely = None;
+    }
+
     /// The process looks like this.
     pub fn saw(&mut self, vital: &Vital, now: Instant) {
         let doing = match (vital.state.known(), vital.tracer.known()) {
@@ -165,9 +187,13 @@ impl Attention {
             vital.state.hidden(),
             vital.cpu.hidden(),
             vital.queued.hidden(),
+            vital.tracer.hidden(),
+            vital.descriptors.hidden(),
         ];
-        self.unseen
-            .extend(hidden.into_iter().flatten().map(str::to_owned));
+        hidden
+            .into_iter()
+            .flatten()
+            .for_each(|why| self.misses(why));
         self.measure(vital, now);
     }
 
@@ -175,20 +201,24 @@ impl Attention {
     pub fn counted(&mut self, accept_queue: &Seen<Option<AcceptQueue>>) {
         let queue = accept_queue.known().copied().flatten();
         self.accept_queue = queue.map(|queue| queue.waiting);
-        self.unseen.extend(accept_queue.hidden().map(str::to_owned));
+        accept_queue
+            .hidden()
+            .into_iter()
+            .for_each(|why| self.misses(why));
     }
 
     /// The host waits for so much.
     pub fn felt(&mut self, strain: &Seen<Strain>) {
-        self.unseen.extend(strain.hidden().map(str::to_owned));
+        strain.hidden().into_iter().for_each(|why| self.misses(why));
         let strain = strain.known();
         self.strain = strain.map(|strain| (strain.processor, strain.memory));
     }
 
     /// It holds so much of what is looked at now and then, at `now`; `is_calm` as for [`Self::weighed`].
     pub fn hoards(&mut self, hoard: Hoard, is_calm: bool, now: Instant) {
+        let close_wait = hoard.close_wait;
         self.hoard = hoard;
-        self.note(Holding::CloseWait, hoard.close_wait, is_calm, now);
+        self.note(Holding::CloseWait, close_wait, is_calm, now);
     }
 
     /// What of all that it holds is more than it should be, and how that came. What an origin holds while it hangs
@@ -311,7 +341,12 @@ impl Attention {
                 by: stuck.told.clone(),
                 length: since(*at),
             }),
-            unseen: self.unseen.clone(),
+            unseen: self
+                .unseen
+                .iter()
+                .chain(&self.hoard.unseen)
+                .cloned()
+                .collect(),
         }
     }
 

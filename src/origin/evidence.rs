@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Watch;
-use super::forensics::{examine, sentence};
+use super::forensics::{Seen, examine, sentence};
 use super::hook::Occasion;
-use super::incident::{Incident, SCHEMA, Step, Summary};
+use super::incident::{Closing, Incident, SCHEMA, Step, Summary};
 use super::journal::{Journal, MOMENT};
+use super::pid::Pid;
 use super::process::Process;
 use super::roster::{VisitSeen, serving};
 use super::senses::listening;
 use super::verdict::{Confidence, Judgement, Verdict};
+use super::will::Reply;
 use crate::ground::deadline::Deadline;
 
-/// What the supervisor knows at the moment of the verdict.
+/// What is known at the moment of the verdict.
 pub struct Scene<'a> {
-    /// Why the generation ends.
+    /// Why the generation ends, or would end if it were ours.
     pub verdict: Verdict,
     /// What was last believed.
     pub judgement: Option<Judgement>,
@@ -27,7 +29,15 @@ pub struct Scene<'a> {
     /// The requests under way.
     pub visits: Vec<VisitSeen>,
     /// The process.
-    pub process: &'a Process,
+    pub subject: Subject<'a>,
+}
+
+/// Whose process it is about.
+pub enum Subject<'a> {
+    /// One of ours, whose output and end are ours to know.
+    Owned(&'a Process),
+    /// Somebody else's, or why nobody knows which it is.
+    Observed(Seen<Pid>),
 }
 
 /// Looking may take this long, then the incident is written with what was seen.
@@ -46,26 +56,38 @@ const TOLD: usize = 20;
 /// Looks at everything and tells it as an incident.
 pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     let view = &watch.board.view;
-    let pid = scene.process.pid();
-    let findings = match scene.verdict {
-        Verdict::Exited => {
-            let last_words = scene.process.output().ended();
+    let root = scene.subject.root();
+    let pid = root.known().copied();
+    let at = listening(&view.address);
+    let findings = match (scene.verdict, &scene.subject) {
+        (Verdict::Exited, Subject::Owned(process)) => {
+            let last_words = process.output().ended();
             let _ = Deadline::within(LAST_WORDS).bound(last_words).await;
             None
         }
+        (Verdict::Exited, Subject::Observed(_)) => None,
         _ => {
-            let at = listening(&view.address);
+            let (root, at) = (root.clone(), at.clone());
             let until = Instant::now() + LOOKING;
             aside(LOOKING + Duration::from_millis(200), move || {
-                examine(pid, &at, until)
+                examine(&root, &at, until)
             })
             .await
         }
     };
-    let output = scene.process.output().last(LINES);
-    let said = match &findings {
-        Some(findings) => sentence(findings, scene.silence, |peer| serving(&scene.visits, peer)),
-        None => of_exit(scene.process, output.last()),
+    let output = scene.subject.output();
+    let said = match (&findings, scene.verdict, &scene.subject) {
+        (Some(findings), ..) => {
+            sentence(findings, scene.silence, |peer| serving(&scene.visits, peer))
+        }
+        (None, Verdict::Exited, Subject::Owned(process)) => of_exit(process, output.last()),
+        (None, Verdict::Exited, Subject::Observed(_)) => {
+            let who = pid.map_or_else(|| "its process".to_owned(), |pid| format!("process {pid}"));
+            format!(
+                "{who} is gone, and nobody listens on {at}; how it ended, whoever started it can tell"
+            )
+        }
+        (None, ..) => format!("what holds up {at} could not be looked at within {LOOKING:?}"),
     };
     let now = Timestamp::now();
     let moment = now.strftime(MOMENT);
@@ -76,7 +98,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         sentence: said,
         opened: now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
         generation,
-        pid: Some(pid),
+        pid,
         command: view.command.clone(),
         judgement: judged(verdict, scene.judgement),
         visits: scene.visits,
@@ -85,6 +107,45 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         findings,
         before_kill: None,
         ending: None,
+    }
+}
+
+/// Looks at everything because an operator asked for it, and writes it down among the incidents; nobody is told of it.
+/// Says where it is.
+pub async fn capture(watch: &mut Watch, scene: Scene<'_>) -> Reply {
+    let mut seen = gather(watch, scene).await;
+    let whose = seen.judgement.verdict.word();
+    let until = seen.id.len() - whose.len();
+    seen.id.replace_range(until.., "capture");
+    seen.ending = Some(Closing {
+        obituary: "was looked at because somebody asked for it, and left as it was".to_owned(),
+        detection_seconds: 0.0,
+        downtime_seconds: Some(0.0),
+        requests: None,
+    });
+    match record(watch, &seen, Step::Captured).await {
+        Some(file) => Ok(format!(
+            "{}; all of it is in {}",
+            seen.sentence,
+            file.display()
+        )),
+        None => Err(format!("{}; it could not be written down", seen.sentence)),
+    }
+}
+
+impl Subject<'_> {
+    fn root(&self) -> Seen<Pid> {
+        match self {
+            Self::Owned(process) => Seen::Known(process.pid()),
+            Self::Observed(pid) => pid.clone(),
+        }
+    }
+
+    fn output(&self) -> Vec<String> {
+        match self {
+            Self::Owned(process) => process.output().last(LINES),
+            Self::Observed(_) => Vec::new(),
+        }
     }
 }
 
@@ -100,7 +161,7 @@ pub async fn record(watch: &mut Watch, incident: &Incident, step: Step) -> Optio
     };
     list.insert(0, summary);
     list.truncate(TOLD);
-    if let Some(queue) = watch.told.as_ref().filter(|_| step != Step::Amended) {
+    if let Some(queue) = watch.told.as_ref().filter(|_| step.is_told()) {
         queue.put(Occasion::of(incident, path.as_deref(), step));
     }
     path
@@ -108,17 +169,20 @@ pub async fn record(watch: &mut Watch, incident: &Incident, step: Step) -> Optio
 
 async fn write(journal: Option<&Journal>, incident: &Incident, step: Step) -> Option<PathBuf> {
     let limit = match step {
-        Step::Opened | Step::Closed => WRITING,
+        Step::Opened | Step::Closed | Step::Captured => WRITING,
         Step::Amended => AMENDING,
     };
     let (journal, copy) = (journal?.clone(), incident.clone());
+    let directory = journal.directory().display().to_string();
     match aside(limit, move || journal.write(&copy)).await {
         Some(Ok(path)) => {
             tracing::info!(file = %path.display(), "incident {}", step.word());
             return Some(path);
         }
-        Some(Err(error)) => tracing::error!(%error, "the incident cannot be written"),
-        None => tracing::error!("the incident was not on the disk within {limit:?}"),
+        Some(Err(error)) => tracing::error!(
+            "the incident cannot be written to {directory}: {error}; see incidents.directory"
+        ),
+        None => tracing::error!("the incident was not on the disk within {limit:?} ({directory})"),
     }
     None
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -21,6 +22,8 @@ pub struct Group {
 /// The hidden command of our own binary through which children are started; see `cli/launch`.
 const LAUNCH: &str = "launch";
 
+/// Our own binary, whatever became of its file.
+const LAUNCHER: &str = "/proc/self/exe";
 /// What a child inherits of our environment.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"];
 
@@ -31,7 +34,7 @@ pub fn launched(
     program: &str,
     arguments: impl IntoIterator<Item = String>,
 ) -> Command {
-    let mut it = Command::new("/proc/self/exe");
+    let mut it = Command::new(LAUNCHER);
     it.arg0("leeward").arg(LAUNCH);
     it.arg("--parent").arg(std::process::id().to_string());
     it.args(options);
@@ -51,7 +54,7 @@ impl Group {
     /// # Errors
     /// What the system said. That the program itself cannot be executed shows as an exit with 127.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command.spawn()?;
+        let mut child = command.spawn().map_err(explained)?;
         match adopt(&child) {
             Ok((pid, exit)) => Ok(Self { child, pid, exit }),
             Err(error) => {
@@ -126,6 +129,17 @@ impl Group {
         self.child
             .try_wait()?
             .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// Whoever may not be started tells so by an exit with 127; what is missing here is the launcher.
+fn explained(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound if !Path::new(LAUNCHER).exists() => io::Error::new(
+            error.kind(),
+            format!("{LAUNCHER} is missing, through which Leeward starts it: mount /proc"),
+        ),
+        _ => error,
     }
 }
 

@@ -51,7 +51,8 @@ pub struct Closing {
     pub obituary: String,
     /// From the first sign to the verdict, in seconds.
     pub detection_seconds: f64,
-    /// From the gate's shutting to its opening, in seconds; absent until it opens.
+    /// From the gate's shutting to its opening, in seconds; absent until it opens. Of an origin that is somebody else's,
+    /// from the verdict to its next answer.
     pub downtime_seconds: Option<f64>,
     /// What it cost the clients, from the last moment at which nothing was wrong; absent until the gate opens.
     pub requests: Option<Cost>,
@@ -86,6 +87,8 @@ pub enum Step {
     Amended,
     /// How it ended.
     Closed,
+    /// All of it: somebody wanted to know what the origin does, and nothing was done to it.
+    Captured,
 }
 
 /// The version of [`Incident`]'s shape.
@@ -108,12 +111,18 @@ impl Incident {
 }
 
 impl Step {
+    /// Whether the operator's program is told of it.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Opened | Self::Closed)
+    }
+
     /// One lower-case word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Opened => "opened",
             Self::Amended => "amended",
             Self::Closed => "closed",
+            Self::Captured => "captured",
         }
     }
 }

@@ -1,66 +1,142 @@
-//! Watches an origin somebody else starts: probes, judges and tells, and never acts. The gate shuts while
+//! Watches an origin somebody else starts: probes, looks, judges and tells, and never acts. The gate shuts while
 //! nobody listens there, so that requests wait for it to come back.
+
+mod search;
+mod sickness;
 
 use std::sync::Arc;
 
+use super::cost::Cost;
+use super::evidence::{self, Subject};
+use super::forensics::{Seen, Server};
 use super::gate::{Ender, Generation};
 use super::probe::Reading;
 use super::senses::Senses;
-use super::verdict::Verdict;
+use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
-use super::{Shut, Watch, Why, concurrency};
+use super::will::{Reply, Stance, Verb};
+use super::{Shut, Watch, Why, Wish, concurrency, hook};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
+
+use search::Search;
+use sickness::Sickness;
 
 struct Observer {
     watch: Watch,
     senses: Senses,
     open: Option<(Arc<Generation>, Ender)>,
+    search: Search,
+    /// Whose process it is, or why that is not known.
+    server: Seen<Server>,
+    /// Whose it was until it was gone.
+    lost: Option<Server>,
+    /// What it suffers from, from the verdict until it answers again.
+    sickness: Option<Sickness>,
+    /// What clients had paid when nothing was wrong last.
+    paid: Cost,
 }
 
 /// Observes until the drain begins.
-pub async fn run(watch: Watch, mut drain: Drain) {
+pub async fn run(mut watch: Watch, mut drain: Drain) {
     let now = deadline::now();
     let address = watch.board.view.address.clone();
     let senses = Senses::new(&watch.settings, address, None, watch.roster.clone(), now);
+    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    watch.board.view.state = State::Starting;
     let mut observer = Observer {
+        search: Search::new(&watch.board.view.address, now),
         watch,
         senses,
         open: None,
+        server: Seen::Hidden("no process of it was seen yet".to_owned()),
+        lost: None,
+        sickness: None,
+        paid: Cost::default(),
     };
-    observer.watch.board.view.state = State::Starting;
     loop {
         let generation = observer
             .open
             .as_ref()
             .map(|(generation, _)| generation.clone());
+        let stance_ends = observer.watch.board.view.stance.until();
         let noticed = observer
             .senses
             .notice(generation.as_ref(), &mut observer.watch.nudges);
-        let reading = tokio::select! {
-            reading = noticed => reading,
-            _ = drain.begun() => return,
-        };
-        observer.take_in(reading).await;
+        tokio::select! {
+            reading = noticed => observer.take_in(reading).await,
+            found = observer.search.found() => observer.found(found).await,
+            Some(wish) = observer.watch.wishes.recv() => observer.grant(wish).await,
+            () = deadline::reached(stance_ends) => drop(observer.watch.stand(Verb::Resume)),
+            _ = drain.begun() => break,
+        }
     }
+    observer.leave().await;
 }
 
 impl Observer {
     async fn take_in(&mut self, reading: Option<Reading>) {
         let now = deadline::now();
+        let answered = matches!(reading, Some(Reading::Answered { .. }));
         if let Some(reading) = reading {
             self.watch.board.view.probes.count(&reading);
-            if matches!(reading, Reading::Answered { .. }) && self.open.is_none() {
+            if answered && self.open.is_none() {
                 self.welcome().await;
             }
             self.watch.board.view.last_probe = Some((reading, now));
         }
+        self.keep_track();
         let (judgement, evidence) = self.senses.judge();
-        let verdict = judgement.verdict;
-        if verdict == Verdict::NotListening && judgement.act {
-            self.part();
+        self.watch.herald.hear(&judgement, now);
+        if !judgement.verdict.is_suspect() {
+            self.paid = Cost::so_far(&self.watch.ledger);
         }
+        let lets_be = self.watch.board.view.stance.lets_be();
+        if judgement.act && self.sickness.is_none() && !lets_be {
+            self.fall_ill(&judgement, &evidence).await;
+        } else if judgement.verdict == Verdict::NotListening && judgement.act {
+            self.part();
+        } else if let Some(sickness) = &mut self.sickness
+            && sickness.is_over(&judgement, &evidence, answered)
+        {
+            // Who answers now is a part of the story.
+            sickness.over.get_or_insert(now);
+            self.search.at_once();
+        }
+        self.tell(judgement, &evidence);
+    }
+
+    /// Carries out what an operator wants, as far as that is ours to do.
+    async fn grant(&mut self, wish: Wish) {
+        let reply = match wish.verb {
+            Verb::Restart => Err(
+                "Leeward only observes this origin ([origin.process] is not set): whoever started it has to restart it"
+                    .to_owned(),
+            ),
+            Verb::Capture => self.capture().await,
+            _ => self.watch.stand(wish.verb),
+        };
+        // Whoever asked may have gone.
+        let _ = wish.reply.send(reply);
+    }
+
+    async fn capture(&mut self) -> Reply {
+        let (judgement, evidence) = self.senses.judge();
+        let scene = evidence::Scene {
+            verdict: judgement.verdict,
+            silence: evidence.silence,
+            judgement: Some(judgement),
+            visits: self.senses.visits(deadline::now()),
+            subject: Subject::Observed(self.server.part(|server| server.pid)),
+        };
+        evidence::capture(&mut self.watch, scene).await
+    }
+
+    fn tell(&mut self, judgement: Judgement, evidence: &Evidence) {
+        let verdict = judgement.verdict;
+        let stance = self.watch.board.view.stance;
         let state = match verdict {
+            _ if matches!(stance, Stance::Maintenance { .. }) => State::Maintenance,
             _ if self.open.is_none() => State::Starting,
             _ if verdict.is_hang() && judgement.act => State::Hung,
             _ if verdict.is_suspect() => State::Suspect,
@@ -71,13 +147,18 @@ impl Observer {
             tracing::info!(from = view.state.word(), to = state.word(), verdict = verdict.word(),
                 because = %judgement.evidence_for.join("; "), "the observed origin changed");
         }
-        view.enter(state, now);
-        self.senses.describe(view, judgement, &evidence);
+        view.enter(state, deadline::now());
+        self.senses.describe(view, judgement, evidence);
+        // Until there is somebody to be judged again, this is what is believed.
+        if let Some(sickness) = self.sickness.as_ref().filter(|_| self.open.is_none()) {
+            view.judgement = Some(sickness.judgement());
+        }
         self.watch.board.publish();
     }
 
     /// It answers: measure how many it serves at once, unless that is set, and let requests through.
     async fn welcome(&mut self) {
+        self.search.at_once();
         let view = &mut self.watch.board.view;
         let slots = concurrency::settle(view, &self.watch.settings.origin).await;
         view.generation += 1;
@@ -106,5 +187,6 @@ impl Observer {
         let address = self.watch.board.view.address.clone();
         let roster = self.watch.roster.clone();
         self.senses = Senses::new(&self.watch.settings, address, None, roster, now);
+        self.attend();
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::attention::{Attention, Hoard};
 use super::evidence::aside;
 use super::forensics::{
-    ByState, Findings, Listening, TcpState, Vital, accept_queue, by_state, descriptor_limit,
+    ByState, Findings, Listening, Seen, TcpState, Vital, accept_queue, by_state, descriptor_limit,
     examine, sentence, strain, stuck, vital,
 };
 use super::gate::Generation;
@@ -18,7 +18,7 @@ use super::growth::Holding;
 use super::pid::Pid;
 use super::probe::{self, Reading};
 use super::roster::{Roster, VisitSeen, serving};
-use super::verdict::{self, Evidence, Judgement, Limits, Verdict};
+use super::verdict::{self, Doing, Evidence, Judgement, Limits, Verdict};
 use super::view::View;
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
@@ -31,7 +31,10 @@ pub struct Senses {
     origin: Arc<settings::Origin>,
     limits: Limits,
     roster: Roster,
-    pid: Option<Pid>,
+    process: Seen<Pid>,
+    /// Why that is in doubt.
+    doubt: Option<String>,
+    is_ours: bool,
     attention: Attention,
     /// What the process looked like at the last look.
     vital: Option<Vital>,
@@ -70,7 +73,8 @@ const EXAMINING: Duration = Duration::from_millis(500);
 const NOTICED: Duration = Duration::from_millis(300);
 
 impl Senses {
-    /// Begins to watch whatever listens at `address`; `pid` is the process, if it is ours to look at.
+    /// Begins to watch whatever listens at `address`; `pid` is the process, if it is ours. Another's is looked at once
+    /// it is told by [`Senses::look_at`].
     pub fn new(
         settings: &Settings,
         address: OriginAddr,
@@ -88,7 +92,9 @@ impl Senses {
                 startup: settings.restart.startup,
             },
             roster,
-            pid,
+            process: Seen::from_option(pid, || "no process of it was seen yet".to_owned()),
+            doubt: None,
+            is_ours: pid.is_some(),
             attention: Attention::new(now),
             vital: None,
             probing: None,
@@ -102,6 +108,24 @@ impl Senses {
             alert: false,
             warned: Vec::new(),
         }
+    }
+
+    /// From now on this is the process, or why there is none to look at; `doubt` tells why it may be another one.
+    pub fn look_at(&mut self, process: Seen<Pid>, doubt: Option<String>) {
+        self.doubt = doubt;
+        if self.process.known() != process.known() {
+            self.attention.looks_elsewhere(deadline::now());
+            // Work that is under way is about the other one.
+            (self.examining, self.rummaging) = (None, None);
+            self.vital = None;
+        }
+        self.process = process;
+        self.next_look = deadline::now();
+    }
+
+    /// What the process looked like at the last look, if there was one.
+    pub fn vital(&self) -> Option<&Vital> {
+        self.vital.as_ref()
     }
 
     /// Returns with the next thing noticed: what came of a probe, or nothing but the passing of time.
@@ -157,7 +181,11 @@ impl Senses {
         let now = deadline::now();
         let visits = self.visits(now);
         let noted = (self.roster.last_life(), self.roster.last_shed());
-        let evidence = self.attention.evidence(&visits, noted, now);
+        let mut evidence = self.attention.evidence(&visits, noted, now);
+        // One that answers is not stopped: it was another that was looked at.
+        if self.doubt.is_some() && evidence.silence < self.limits.certain {
+            evidence.doing = Doing::Unseen;
+        }
         let judgement = verdict::judge(&evidence, &self.limits);
         // A leak grows slowly, and may stay for weeks.
         let is_urgent = judgement.verdict.is_suspect() && judgement.verdict != Verdict::Leaking;
@@ -196,14 +224,18 @@ impl Senses {
         }
         self.next_look = now + if self.alert { ALERT } else { CALM };
         self.attention.looks();
-        if let Some(pid) = self.pid {
-            let seen = vital(pid);
-            self.attention.saw(&seen, now);
-            let limits = &self.origin.limits;
-            self.attention.weighed(&seen, limits, !self.alert, now);
-            self.warn();
-            self.vital = Some(seen);
+        match &self.process {
+            Seen::Known(pid) => {
+                let seen = vital(*pid);
+                self.attention.saw(&seen, now);
+                let limits = &self.origin.limits;
+                self.attention.weighed(&seen, limits, !self.alert, now);
+                self.warn();
+                self.vital = Some(seen);
+            }
+            Seen::Hidden(why) => self.attention.misses(why),
         }
+        self.doubt.iter().for_each(|why| self.attention.misses(why));
         self.attention.felt(&strain());
         self.attention.counted(&accept_queue(&self.listening));
     }
@@ -227,17 +259,15 @@ impl Senses {
             self.worth_a_look = first;
             return;
         }
-        let Some(pid) = self.pid.filter(|_| evidence.silence >= self.worth_a_look) else {
-            return;
-        };
-        if self.examining.is_some() {
+        let is_due = evidence.silence >= self.worth_a_look && self.process.known().is_some();
+        if !is_due || self.examining.is_some() {
             return;
         }
         self.worth_a_look *= 2;
         self.looked_after = evidence.silence;
-        let at = self.listening.clone();
+        let (root, at) = (self.process.clone(), self.listening.clone());
         let until = Instant::now() + EXAMINING;
-        let look = aside(2 * EXAMINING, move || examine(pid, &at, until));
+        let look = aside(2 * EXAMINING, move || examine(&root, &at, until));
         self.examining = Some(Box::pin(look));
     }
 
@@ -259,10 +289,10 @@ impl Senses {
 
     /// Looks now and then at what costs more to look at.
     fn rummage(&mut self, now: Instant) {
-        let Some(pid) = self.pid.filter(|_| now >= self.next_rummage) else {
+        let Some(pid) = self.process.known().copied() else {
             return;
         };
-        if self.rummaging.is_some() {
+        if now < self.next_rummage || self.rummaging.is_some() {
             return;
         }
         self.next_rummage = now + RUMMAGE;
@@ -273,6 +303,7 @@ impl Senses {
             Hoard {
                 close_wait: held.map(u64::from),
                 descriptor_limit: descriptor_limit(pid).known().copied().flatten(),
+                unseen: by_state.hidden().map(str::to_owned),
             }
         });
         self.rummaging = Some(Box::pin(look));
@@ -303,7 +334,7 @@ impl Senses {
     }
 
     fn pace(&self, is_open: bool) -> Duration {
-        let is_start = !is_open && self.pid.is_some();
+        let is_start = !is_open && self.is_ours;
         match self.alert || !is_open {
             _ if is_start => STARTING.min(self.origin.probe.suspect_every),
             true => self.origin.probe.suspect_every,

@@ -57,8 +57,6 @@ enum Next {
 const DRAINED: Duration = Duration::from_millis(20);
 /// For a look at what a command needs.
 const LOOKING: Duration = Duration::from_millis(200);
-/// For hooks under way when Leeward ends; what is left then is killed with it.
-const LAST_HOOKS: Duration = Duration::from_secs(2);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
@@ -91,7 +89,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         }
     }
     if let Some(queue) = supervisor.watch.told.take() {
-        queue.close(LAST_HOOKS).await;
+        queue.close().await;
     }
 }
 
@@ -109,7 +107,7 @@ impl Supervisor {
                 () = tokio::time::sleep_until(until.into()) => Next::Event(Event::Tick),
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
-                () = at(over) => Next::StanceOver,
+                () = deadline::reached(over) => Next::StanceOver,
             };
         };
         let generation = current.open.as_ref().map(|(it, _)| it.clone());
@@ -126,7 +124,7 @@ impl Supervisor {
             () = current.process.exited() => return Next::Event(Event::Exited),
             reading = noticed => reading,
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
-            () = at(over) => return Next::StanceOver,
+            () = deadline::reached(over) => return Next::StanceOver,
             () = tokio::time::sleep(DRAINED), if is_draining => return Next::Event(Event::Tick),
         };
         Next::Event(self.take_in(reading))
@@ -294,14 +292,6 @@ impl Supervisor {
         }
         board.view.enter(state, now);
         board.publish();
-    }
-}
-
-/// Returns then; never where there is no such moment.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
     }
 }
 

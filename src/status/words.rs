@@ -47,7 +47,10 @@ fn meaning(state: State, care: Care) -> &'static str {
         (State::Starting, Care::Owned) => "The origin was started and has not answered yet.",
         (State::Starting, Care::Observed) => "Nobody answers where the origin should be.",
         (State::Ready, _) => "The origin answers.",
-        (State::Suspect, _) => {
+        (State::Suspect, Care::Observed) => {
+            "The origin keeps silent, or looks ill. Leeward asks more often, and tells when it is sure."
+        }
+        (State::Suspect, Care::Owned) => {
             "The origin keeps silent, or looks ill. Leeward asks more often, and acts when it is sure."
         }
         (State::Hung, Care::Owned) => {

@@ -26,6 +26,8 @@ mod legs;
 mod limits;
 mod lives;
 mod manners;
+mod observed;
+mod privileges;
 mod protocols;
 mod real_origins;
 mod routes;

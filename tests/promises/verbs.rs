@@ -191,6 +191,34 @@ fn in_maintenance_the_origin_is_left_alone_however_it_is() {
 }
 
 #[test]
+fn a_capture_tells_what_the_origin_does_and_disturbs_nothing() {
+    let leeward = behind(&[], "");
+    let before = pid(&leeward);
+    let edge = leeward.edge();
+    let slow = thread::spawn(move || h1::get(edge, "/slow/1500", DUE));
+    wait_metric(&leeward, "leeward_exchanges_in_flight 1");
+    let said = done(&leeward, &["capture"]);
+    assert!(said.contains("has been in clock_nanosleep"), "{said}");
+    let captured = incidents(&leeward).remove(0);
+    let id = captured["id"].as_str().expect("an id");
+    assert!(
+        id.ends_with("-1-capture") && said.contains(id),
+        "{id} {said}"
+    );
+    assert_eq!(captured["visits"][0]["request"], "GET /slow/1500");
+    assert!(
+        captured["ending"]["obituary"]
+            .to_string()
+            .contains("left as it was")
+    );
+    assert_eq!(
+        slow.join().expect("a client").expect("an answer").status,
+        200
+    );
+    assert_eq!(pid(&leeward), before);
+}
+
+#[test]
 fn over_the_network_an_order_needs_the_token() {
     let scratch = tempfile::tempdir().expect("a directory");
     let token = scratch.path().join("token");

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::h1;
 use super::process::Running;
 use super::response::Response;
+use super::standing::Standing;
 
 /// How long it may take to say that it is ready.
 const READY: Duration = Duration::from_secs(20);
@@ -32,11 +33,18 @@ impl Leeward {
     /// Runs it with this configuration, in which `@DIR@` stands for a directory of its own, and waits until it is
     /// ready. Called [inside](super::netns::Namespace::inside) a network namespace, it runs there.
     pub fn start(config: &str) -> Leeward {
+        Leeward::start_as(&Standing::own(), config)
+    }
+
+    /// The same with other rights.
+    pub fn start_as(standing: &Standing, config: &str) -> Leeward {
         let directory = tempfile::tempdir().expect("a directory for the test");
+        standing.give(directory.path());
         let file = directory.path().join("leeward.toml");
         let config = config.replace("@DIR@", &directory.path().display().to_string());
         std::fs::write(&file, &config).expect("the configuration can be written");
-        let mut command = Command::new(program());
+        standing.give(&file);
+        let mut command = standing.command(program());
         // Its control socket, where no other Leeward's is.
         command.env("RUNTIME_DIRECTORY", directory.path());
         let running = Running::start(clean(&mut command).args(["run", "--config"]).arg(&file));
@@ -127,7 +135,12 @@ impl Drop for Leeward {
 
 /// Runs a command of Leeward that ends by itself, such as `check FILE`.
 pub fn leeward(arguments: &[&str]) -> Output {
-    let mut running = start(arguments);
+    leeward_as(&Standing::own(), arguments)
+}
+
+/// The same with other rights.
+pub fn leeward_as(standing: &Standing, arguments: &[&str]) -> Output {
+    let mut running = begin(standing, arguments);
     let Some(status) = running.wait(ONE_SHOT) else {
         panic!("did not end within {ONE_SHOT:?}: {}", running.told());
     };
@@ -140,7 +153,11 @@ pub fn leeward(arguments: &[&str]) -> Output {
 
 /// Starts a command of Leeward that takes its time, such as `drill`.
 pub fn start(arguments: &[&str]) -> Running {
-    Running::start(clean(&mut Command::new(program())).args(arguments))
+    begin(&Standing::own(), arguments)
+}
+
+fn begin(standing: &Standing, arguments: &[&str]) -> Running {
+    Running::start(clean(&mut standing.command(program())).args(arguments))
 }
 
 fn program() -> &'static Path {

@@ -18,13 +18,14 @@ pub mod origin;
 pub mod process;
 pub mod response;
 pub mod scripted;
+pub mod standing;
 pub mod tls;
 pub mod transcript;
 pub mod websocket;
 
 use std::fmt;
 
-pub use leeward::{Leeward, leeward, start};
+pub use leeward::{Leeward, leeward, leeward_as, start};
 pub use origin::{Origin, ailing, client, free_port};
 
 /// Why a test can't run on this machine.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::process::Running;
+use super::standing::Standing;
 
 /// How long anything local may take to say that it is there.
 const STARTING: Duration = Duration::from_secs(20);
@@ -55,8 +56,14 @@ impl Origin {
     /// Runs it at an address and waits until it listens. Called [inside](super::netns::Namespace::inside) a network
     /// namespace, it runs there.
     pub fn start_at(listen: &str, options: &[&str]) -> Origin {
+        Origin::start_as(&Standing::own(), listen, options)
+    }
+
+    /// The same with other rights.
+    pub fn start_as(standing: &Standing, listen: &str, options: &[&str]) -> Origin {
         let running = Running::start(
-            Command::new(ailing())
+            standing
+                .command(&ailing())
                 .args(["--listen", listen])
                 .args(options),
         );

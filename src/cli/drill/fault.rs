@@ -68,8 +68,11 @@ impl Fault {
     pub fn plan(kind: Kind, snapshot: &Value, path: &str) -> Result<Self, String> {
         let origin = &snapshot["origin"];
         let process = || {
+            if origin["care"] == "observed" {
+                return Err("the origin is somebody else's: Leeward would not restart it");
+            }
             let pid = origin["pid"].as_i64().and_then(|pid| pid.try_into().ok());
-            pid.ok_or("Leeward knows no process of the origin: it observes it, or it is down")
+            pid.ok_or("Leeward knows no process of the origin: it is down")
         };
         let silent = |clients| {
             let address = origin["address"].as_str().unwrap_or_default();

@@ -12,8 +12,8 @@ use crate::config::value::{Judged, Wrong, bytes, span};
 /// Shells that take a script as the argument after `-c`.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
 
-/// `[hooks]`
-pub fn hooks(mut section: Section<'_, '_, '_>) -> Hooks {
+/// `[hooks]`, of which those around a kill are for an origin that is `observed` a mistake.
+pub fn hooks(mut section: Section<'_, '_, '_>, observed: bool) -> Hooks {
     let mut it = Hooks::default();
     let limit = || span(Duration::from_millis(100), Duration::from_secs(600));
     section.set("before_kill", &mut it.before_kill.words, words);
@@ -22,6 +22,15 @@ pub fn hooks(mut section: Section<'_, '_, '_>) -> Hooks {
     section.set("before_kill_output", &mut it.before_kill.output, size);
     section.set("on_incident", &mut it.on_incident.words, words);
     section.set("on_incident_timeout", &mut it.on_incident.timeout, limit());
+    if observed && section.says("before_kill") && !section.has_faults() {
+        section.complain(
+            "before_kill",
+            Wrong::new(
+                "without [origin.process] Leeward kills nothing, so that it would never run",
+                "add [origin.process], or use on_incident, which runs in any case",
+            ),
+        );
+    }
     section.finish();
     it
 }

@@ -106,7 +106,7 @@ pub fn blame<'a>(
     let whole = findings.processes.iter().filter_map(|process| {
         let why = of_process(process)?;
         // A worker that was reaped meanwhile is no fault of its parent.
-        (why > Why::Exited || process.pid == findings.root).then_some(Blame {
+        (why > Why::Exited || Some(&process.pid) == findings.root.known()).then_some(Blame {
             process,
             thread: None,
             why,

@@ -1,6 +1,7 @@
 //! What stands behind a descriptor of the process.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -94,19 +95,20 @@ pub(super) fn descriptor(pid: Pid, tid: Pid, number: u32, table: &Seen<Table>) -
 /// Every descriptor of the process with its link, at most [`MOST_LINKS`]; one closed meanwhile is left out.
 pub(super) fn links(pid: Pid) -> Seen<Vec<(u32, Link)>> {
     let path = format!("/proc/{pid}/fd");
-    Seen::from_io(fs::read_dir(&path), &path).map(|entries| {
-        let read = |entry: fs::DirEntry| {
-            let number = entry.file_name().to_str()?.parse().ok()?;
-            Some((
-                number,
-                link(&fs::read_link(entry.path()).ok()?.to_string_lossy()),
-            ))
-        };
-        entries
-            .flatten()
-            .take(MOST_LINKS)
-            .filter_map(read)
-            .collect()
+    Seen::from_io(fs::read_dir(&path), &path).and_then(|entries| {
+        let mut links = Vec::new();
+        for entry in entries.flatten().take(MOST_LINKS) {
+            let number = entry.file_name().to_str().and_then(|it| it.parse().ok());
+            match (number, fs::read_link(entry.path())) {
+                (Some(number), Ok(target)) => links.push((number, link(&target.to_string_lossy()))),
+                // CAP_DAC_READ_SEARCH alone lists the names and opens none: that is not a process without sockets.
+                (_, Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Seen::from_io(Err(error), &path);
+                }
+                _ => {}
+            }
+        }
+        Seen::Known(links)
     })
 }
 

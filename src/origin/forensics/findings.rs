@@ -16,8 +16,8 @@ use crate::origin::pid::Pid;
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Findings {
-    /// The process asked about.
-    pub root: Pid,
+    /// The process asked about, or why nobody knows which it is.
+    pub root: Seen<Pid>,
     /// It and its descendants, it first. A server that forks is hung in a child.
     pub processes: Vec<Process>,
     /// Its door.
@@ -72,13 +72,16 @@ impl Findings {
 /// Looks at everything twice, about 100 ms apart, and is done soon after `deadline` whatever it meets: past it, no
 /// further thread, process or table is begun, and the findings say what is missing.
 ///
+/// Where the process is not known, its door is looked at all the same.
+///
 /// At most 1,000 threads and 64 processes are told of. Beyond the gap it costs some 2 ms, 20 ms with a hundred threads.
-pub fn examine(root: Pid, at: &Listening, deadline: Instant) -> Findings {
+pub fn examine(root: &Seen<Pid>, at: &Listening, deadline: Instant) -> Findings {
     let mut short = Shortfall::default();
     let before: Vec<Glance> = {
         let mut threads_left = MOST_THREADS;
-        family(root, deadline, &mut short)
-            .into_iter()
+        let root = root.known().map(|&pid| family(pid, deadline, &mut short));
+        root.into_iter()
+            .flatten()
             .map(|pid| glance(pid, &mut threads_left, deadline, &mut short))
             .collect()
     };
@@ -101,7 +104,7 @@ pub fn examine(root: Pid, at: &Listening, deadline: Instant) -> Findings {
         resolve(process, &table, deadline, &mut short);
     }
     Findings {
-        root,
+        root: root.clone(),
         processes,
         door: door(at, &table),
         pressure: parsed("/proc/pressure/cpu", stat::pressure),

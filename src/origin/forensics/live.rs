@@ -25,7 +25,11 @@ fn nowhere() -> Listening {
 }
 
 fn look(captive: &Captive, at: &Listening) -> Findings {
-    examine(captive.pid(), at, Instant::now() + Duration::from_secs(5))
+    examine(
+        &Seen::Known(captive.pid()),
+        at,
+        Instant::now() + Duration::from_secs(5),
+    )
 }
 
 fn blamed_call(findings: &Findings) -> Option<&Syscall> {
@@ -252,7 +256,7 @@ fn past_its_deadline_the_look_is_short_and_says_what_it_left_out() {
     let captive = Captive::start("sleep", &["60"]);
     let late = || {
         let began = Instant::now();
-        let findings = examine(captive.pid(), &nowhere(), began);
+        let findings = examine(&Seen::Known(captive.pid()), &nowhere(), began);
         (began.elapsed() < Duration::from_millis(90)).then_some(findings)
     };
     // On a crowded machine any one look may be held up.
@@ -279,7 +283,13 @@ fn a_look_at_our_own_many_threads_is_complete_and_serialises() {
             scope.spawn(|| (stay.wait(), stop.wait()));
         }
         stay.wait();
-        let look = || examine(own, &at, Instant::now() + Duration::from_secs(5));
+        let look = || {
+            examine(
+                &Seen::Known(own),
+                &at,
+                Instant::now() + Duration::from_secs(5),
+            )
+        };
         // Not asserted before they are let go: a panic here would leave them waiting for ever. On a crowded machine
         // some have not reached their wait at the first look.
         let findings = (0..20).map(|_| look()).find(|seen| locked(seen) >= 50);

@@ -17,6 +17,7 @@ mod live;
 mod scene;
 mod seen;
 mod sentence;
+mod server;
 mod sockets;
 mod stat;
 mod strain;
@@ -30,6 +31,7 @@ pub use descriptor::{Descriptor, Link};
 pub use findings::{Door, Findings, Process, by_state, descendants, examine};
 pub use seen::Seen;
 pub use sentence::sentence;
+pub use server::{Server, server};
 pub use sockets::{
     AcceptQueue, ByState, Holder, Holders, Listening, SocketRow, TcpRow, TcpState, Traffic,
     UnixRow, accept_queue, connection, holders,

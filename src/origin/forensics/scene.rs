@@ -17,7 +17,7 @@ use crate::origin::pid::Pid;
 /// Process 100 of goahead, listening on 127.0.0.1:8080, with these threads.
 pub(super) fn findings(threads: Vec<Thread>) -> Findings {
     Findings {
-        root: pid(100),
+        root: Seen::Known(pid(100)),
         processes: vec![process(100, threads)],
         door: Door {
             at: Listening::Tcp(([127, 0, 0, 1], 8080).into()),

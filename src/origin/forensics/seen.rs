@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+
+use crate::origin::pid::Pid;
 
 /// What was seen, or the reason it stayed hidden. Each field of the evidence has its own.
 ///
@@ -66,7 +69,7 @@ impl<T> Seen<T> {
     }
 
     /// A value where there is one, else `why`.
-    pub(super) fn from_option(value: Option<T>, why: impl FnOnce() -> String) -> Self {
+    pub fn from_option(value: Option<T>, why: impl FnOnce() -> String) -> Self {
         value.map_or_else(|| Self::Hidden(why()), Self::Known)
     }
 
@@ -91,15 +94,50 @@ pub(super) fn seen_seconds<S: Serializer>(span: &Seen<Duration>, to: S) -> Resul
     span.part(Duration::as_secs_f64).serialize(to)
 }
 
+/// What a look into another process takes.
+pub(super) const NOT_PERMITTED: &str = "not permitted (takes the origin's own user and no fewer capabilities than it has, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)";
+
+/// The same for one of its files. Whoever reads a system call must be one who could attach, and Yama lets those alone
+/// that are its parents (`scope` 1), or nobody without a privilege.
+fn takes(what: &str, scope: &str) -> String {
+    match scope {
+        "" | "0" => NOT_PERMITTED.to_owned(),
+        scope if what.ends_with("/syscall") => format!(
+            "not permitted (kernel.yama.ptrace_scope is {scope}: takes an origin that Leeward itself started, or CAP_SYS_PTRACE)"
+        ),
+        _ => NOT_PERMITTED.to_owned(),
+    }
+}
+
+/// Whether there is such a process, asked of the kernel and not of /proc, which may hide it or be missing.
+pub(super) fn exists(pid: Pid) -> bool {
+    let pid = rustix::process::Pid::from_raw(pid.number() as i32);
+    let asked = pid.map(rustix::process::test_kill_process);
+    asked.is_some_and(|asked| asked != Err(rustix::io::Errno::SRCH))
+}
+
+/// Whether a file is missing only because /proc does not show us the process it is about.
+fn is_kept_from_us(what: &str) -> bool {
+    let number = what
+        .strip_prefix("/proc/")
+        .and_then(|it| it.split('/').next());
+    let pid = number.and_then(|number| Pid::new(number.parse().ok()?));
+    pid.is_some_and(|pid| exists(pid) && !Path::new(&format!("/proc/{pid}")).exists())
+}
+
 const GONE: &str = "no longer there";
 
 fn reason(what: &str, error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::NotFound if is_kept_from_us(what) => {
+            format!(
+                "{what}: /proc does not show the process (it hides other users' by hidepid, or is not mounted)"
+            )
+        }
         io::ErrorKind::NotFound => format!("{what}: {GONE}"),
         io::ErrorKind::PermissionDenied => {
-            format!(
-                "{what}: not permitted (takes the origin's own user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)"
-            )
+            let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+            format!("{what}: {}", takes(what, scope.unwrap_or_default().trim()))
         }
         _ => format!("{what}: {error}"),
     }
@@ -107,7 +145,7 @@ fn reason(what: &str, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Seen, text};
+    use super::{NOT_PERMITTED, Seen, takes, text};
 
     #[test]
     fn a_field_is_told_bare_and_a_hidden_one_with_its_reason() {
@@ -122,6 +160,14 @@ mod tests {
         let gone = text("/proc/0/stat");
         assert_eq!(gone.hidden(), Some("/proc/0/stat: no longer there"));
         assert!(gone.is_gone() && !text("/proc/self/stat").is_gone());
+    }
+
+    #[test]
+    fn what_yama_denies_is_told_apart() {
+        let call = "/proc/7/task/7/syscall";
+        assert_eq!(takes(call, "0"), NOT_PERMITTED);
+        assert_eq!(takes("/proc/7/fd", "1"), NOT_PERMITTED);
+        assert!(takes(call, "1").contains("kernel.yama.ptrace_scope is 1"));
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct Stat {
     pub comm: String,
     /// What the task (for a process: its first thread) is doing.
     pub state: RunState,
+    /// The process that started it, or took it in.
+    pub parent: Option<Pid>,
     /// Processor time used so far, user and system together, in steps of 10 ms.
     pub cpu: Duration,
     /// How many threads its process has.
@@ -102,6 +104,8 @@ pub struct Stat {
 /// The fields of `/proc/PID/status` that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
+    /// The user it acts as.
+    pub uid: Option<u32>,
     /// The debugger, where there is one.
     pub tracer: Option<Pid>,
     /// Resident memory in bytes; `None` for a process that has none (exited, or a kernel thread).
@@ -153,6 +157,7 @@ pub fn stat(text: &str) -> Option<Stat> {
     Some(Stat {
         comm: comm.to_owned(),
         state: RunState::from_letter(fields.first()?.chars().next()?),
+        parent: Pid::new(u32::try_from(number(4)?).ok()?),
         cpu: TICK.saturating_mul(u32::try_from(number(14)?.checked_add(number(15)?)?).ok()?),
         threads: u32::try_from(number(20)?).ok()?,
         born: number(22)?,
@@ -180,7 +185,10 @@ pub fn status(text: &str) -> Option<Status> {
                 .ok()
         })
     };
+    let uids = text.lines().find_map(|line| line.strip_prefix("Uid:"));
     Some(Status {
+        // The real one comes before it, the saved one and that for files after.
+        uid: uids.and_then(|uids| uids.split_ascii_whitespace().nth(1)?.parse().ok()),
         tracer: Pid::new(u32::try_from(line("TracerPid:")?).ok()?),
         resident_bytes: line("VmRSS:").map(|kib| kib.saturating_mul(1024)),
     })

@@ -24,7 +24,7 @@ pub struct Thread {
     pub state: Seen<RunState>,
     /// Where it was.
     pub call: Seen<Call>,
-    /// The kernel's function it slept in; `None` where it did not sleep. Kernels hide it from strangers as `None`.
+    /// The kernel's function it slept in; `None` where it did not sleep.
     pub wait_channel: Seen<Option<String>>,
     /// The descriptor its system call is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,14 +63,23 @@ pub(super) struct Sample {
 /// Looks at a thread once. Four small reads, none of which waits.
 pub(super) fn sample(pid: Pid, tid: Pid) -> Sample {
     let file = |name: &str| format!("/proc/{pid}/task/{tid}/{name}");
+    let call = parsed(&file("syscall"), |text| syscall::call(text, Arch::host()));
+    let stat = parsed(&file("stat"), stat::stat);
+    let sleeps = stat
+        .known()
+        .is_some_and(|stat| stat.state != RunState::Running);
+    let wait_channel = text(&file("wchan")).and_then(|name| match (name.trim(), call.hidden()) {
+        // What the kernel tells a stranger, as if it ran.
+        ("0", Some(why)) if sleeps => Seen::Hidden(why.replace("/syscall:", "/wchan:")),
+        ("0" | "", _) => Seen::Known(None),
+        (name, _) => Seen::Known(Some(name.to_owned())),
+    });
     Sample {
         tid,
-        stat: parsed(&file("stat"), stat::stat),
+        stat,
         sched: parsed(&file("schedstat"), stat::sched_stat),
-        call: parsed(&file("syscall"), |text| syscall::call(text, Arch::host())),
-        wait_channel: text(&file("wchan")).map(|name| {
-            Some(name.trim().to_owned()).filter(|name| name != "0" && !name.is_empty())
-        }),
+        call,
+        wait_channel,
     }
 }
 
@@ -177,6 +186,7 @@ mod tests {
             stat: Seen::Known(Stat {
                 comm: "w".into(),
                 state: RunState::Sleeping,
+                parent: None,
                 cpu: millis(turns * 10),
                 threads: 1,
                 born: 1,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::seen::{self, Seen, text};
+use super::seen::{self, Seen, exists, text};
 use super::stat::{self, RunState, SchedStat};
 use crate::origin::pid::Pid;
 
@@ -66,7 +66,7 @@ pub fn descriptor_limit(pid: Pid) -> Seen<Option<u64>> {
 pub fn is_dying(pid: Pid) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => stat::is_exiting(&text).unwrap_or(false),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound && !exists(pid),
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Queue {
     teller: JoinHandle<()>,
 }
 
+/// For what is under way when Leeward ends; what is left then is killed with it.
+const LAST: Duration = Duration::from_secs(2);
 /// So many may wait; each has its file, so that nothing is lost but the telling.
 const WAITING: usize = 16;
 
@@ -43,11 +45,11 @@ impl Queue {
         }
     }
 
-    /// Takes nothing new, and waits for what is under way, no longer than `limit`.
-    pub async fn close(self, limit: Duration) {
+    /// Takes nothing new, and waits a moment for what is under way.
+    pub async fn close(self) {
         drop(self.occasions);
-        if Deadline::within(limit).bound(self.teller).await.is_err() {
-            tracing::warn!("hooks.on_incident was not waited for any longer than {limit:?}");
+        if Deadline::within(LAST).bound(self.teller).await.is_err() {
+            tracing::warn!("hooks.on_incident was not waited for any longer than {LAST:?}");
         }
     }
 }

@@ -45,7 +45,7 @@ impl Supervisor {
                 judgement: current.last.take().map(|(judgement, _)| judgement),
                 silence,
                 visits: visits.clone(),
-                process: &current.process,
+                subject: evidence::Subject::Owned(&current.process),
             };
             let opened = evidence::gather(&self.watch, seen).await;
             confidence = opened.judgement.confidence;

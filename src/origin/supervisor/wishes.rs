@@ -1,8 +1,11 @@
 //! What an operator wants of an origin of ours, carried out.
 
+use std::time::Duration;
+
 use super::Supervisor;
 use crate::ground::deadline;
 use crate::origin::Wish;
+use crate::origin::evidence::{self, Subject};
 use crate::origin::gate::{Shut, Why};
 use crate::origin::lifecycle::{Event, Phase};
 use crate::origin::verdict::Verdict;
@@ -13,7 +16,7 @@ impl Supervisor {
     pub(super) async fn grant(&mut self, wish: Wish) {
         let reply = match wish.verb {
             Verb::Restart => self.renew().await,
-            Verb::Capture => Err("not yet".to_owned()),
+            Verb::Capture => self.capture().await,
             _ => self.watch.stand(wish.verb),
         };
         self.tell();
@@ -41,6 +44,25 @@ impl Supervisor {
         tracing::info!("an operator wants the origin restarted: {told}");
         self.take(Event::Renew(Verdict::Requested)).await;
         Ok(told.to_owned())
+    }
+
+    async fn capture(&mut self) -> Reply {
+        let now = deadline::now();
+        let Some(current) = &self.current else {
+            return Err("there is no process to look at just now".to_owned());
+        };
+        let last = current.last.as_ref();
+        let judgement = last.map(|(judgement, _)| judgement.clone());
+        let scene = evidence::Scene {
+            verdict: judgement
+                .as_ref()
+                .map_or(Verdict::Starting, |it| it.verdict),
+            silence: last.map_or(Duration::ZERO, |(_, evidence)| evidence.silence),
+            judgement,
+            visits: current.senses.visits(now),
+            subject: Subject::Owned(&current.process),
+        };
+        evidence::capture(&mut self.watch, scene).await
     }
 
     /// Holds requests until the next generation is there; this one finishes what it has.

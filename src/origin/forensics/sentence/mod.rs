@@ -20,7 +20,7 @@ pub fn sentence(
     story: impl Fn(SocketAddr) -> Option<String>,
 ) -> String {
     let Some(blamed) = blame(findings, &story) else {
-        return format!("nothing could be seen of process {}", findings.root);
+        return of_the_door(findings, held) + &at_the_door(findings);
     };
     let mut said = match blamed.thread {
         Some(thread) => shut_door(findings) + &of_thread(&blamed, thread, findings, held),
@@ -37,6 +37,19 @@ pub fn sentence(
     said += &alike(&blamed);
     said += &at_the_door(findings);
     said
+}
+
+/// What can be said where nobody knows whose process it is: the tables are open to everybody.
+fn of_the_door(findings: &Findings, held: Duration) -> String {
+    let at = &findings.door.at;
+    let mut said = match findings.door.queue {
+        Seen::Known(None) => format!("nobody listens on {at} in this network namespace"),
+        _ => format!("{at} has given no sign of life for {}", span(held)),
+    };
+    if let Some(why) = findings.root.hidden() {
+        let _ = write!(said, "; {why}");
+    }
+    said + &clue(findings)
 }
 
 fn of_process(blamed: &Blame<'_>) -> String {
@@ -149,17 +162,20 @@ fn asleep(who: &str, blamed: &Blame<'_>, thread: &Thread, findings: &Findings) -
             said += ", in no system call: it may wait for memory to be read from disk"
         }
     }
-    // The tables are open to everybody, so there is a clue even where the process is not.
-    if blamed.why == Why::Unseen
-        && let Some(fullest) = findings.door.fullest.known().and_then(|rows| rows.first())
-    {
-        let _ = write!(
-            said,
-            "; the fullest connection at its door is {}",
-            tcp(fullest, blamed.why)
-        );
+    if blamed.why == Why::Unseen {
+        said += &clue(findings);
     }
     said
+}
+
+/// What its door tells, even where the process tells nothing.
+fn clue(findings: &Findings) -> String {
+    let rows = findings.door.fullest.known();
+    rows.and_then(|rows| rows.first())
+        .map_or_else(String::new, |fullest| {
+            let fullest = tcp(fullest, Why::Unseen);
+            format!("; the fullest connection at its door is {fullest}")
+        })
 }
 
 fn alike(blamed: &Blame<'_>) -> String {
