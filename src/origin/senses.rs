@@ -90,6 +90,7 @@ impl Senses {
                 certain: settings.hang.certain,
                 silent: settings.hang.silent,
                 startup: settings.restart.startup,
+                processors: std::thread::available_parallelism().map_or(1.0, |it| it.get() as f64),
             },
             roster,
             process: Seen::from_option(pid, || "no process of it was seen yet".to_owned()),

@@ -82,6 +82,8 @@ pub struct Limits {
     pub silent: Duration,
     /// From the spawn to the first answer.
     pub startup: Duration,
+    /// How many processors there are.
+    pub processors: f64,
 }
 
 /// Above this share of one processor, a process is running and not waiting.
@@ -122,7 +124,7 @@ pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {
 
 fn judge_start(evidence: &Evidence, limits: &Limits) -> Judgement {
     let late = evidence.age >= limits.startup;
-    let starved = evidence.is_starved();
+    let starved = evidence.is_starved(limits.processors);
     match (late, starved) {
         (false, _) => evidence.say(Verdict::Starting, Confidence::Conclusive, false),
         (true, true) => evidence.say(Verdict::Starved, Confidence::Inconclusive, false),
@@ -132,7 +134,7 @@ fn judge_start(evidence: &Evidence, limits: &Limits) -> Judgement {
 
 fn judge_silence(evidence: &Evidence, limits: &Limits) -> Judgement {
     let inconclusive = |verdict, act| evidence.say(verdict, Confidence::Inconclusive, act);
-    if evidence.is_starved() {
+    if evidence.is_starved(limits.processors) {
         return inconclusive(Verdict::Starved, false);
     }
     if evidence.doing == Doing::DiskWait {

@@ -6,6 +6,7 @@ const LIMITS: Limits = Limits {
     certain: Duration::from_millis(1500),
     silent: Duration::from_secs(10),
     startup: Duration::from_secs(60),
+    processors: 2.0,
 };
 
 fn healthy() -> Evidence {
@@ -151,6 +152,24 @@ fn bytes_that_move_are_life() {
         e.quiet = Some(secs(1));
     });
     assert_eq!(moving, (Verdict::Busy, false));
+}
+
+#[test]
+fn threads_that_keep_each_other_waiting_spin_and_are_not_starved() {
+    let spinning = verdict(|e| {
+        e.silence = secs(31);
+        e.doing = Doing::Running;
+        e.processor_share = Some(1.9);
+        e.starved_share = Some(6.1);
+    });
+    assert_eq!(spinning, (Verdict::HungSpinning, true));
+    let outnumbered = verdict(|e| {
+        e.silence = secs(31);
+        e.doing = Doing::Running;
+        e.processor_share = Some(0.9);
+        e.starved_share = Some(7.1);
+    });
+    assert_eq!(outnumbered, (Verdict::Starved, false));
 }
 
 #[test]

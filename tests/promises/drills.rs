@@ -161,7 +161,7 @@ fn wait_share(leeward: &Leeward, share: f64) {
     }
 }
 
-/// Whoever observes knows no process that could be made to spin.
+/// Nobody would restart it.
 #[test]
 fn an_observed_origin_cannot_be_made_to_spin() {
     let origin = Origin::start(&[]);
@@ -169,7 +169,7 @@ fn an_observed_origin_cannot_be_made_to_spin() {
     let asked = drill(&leeward, "spin", &["--yes"]);
     assert_eq!(asked.status.code(), Some(1));
     let told = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(told.contains("knows no process of the origin"), "{told}");
+    assert!(told.contains("the origin is somebody else's"), "{told}");
 }
 
 #[test]

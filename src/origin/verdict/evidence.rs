@@ -102,12 +102,14 @@ impl Evidence {
     /// the host's own word counts. Or the host is out of memory, and nobody's pages stay where they are.
     ///
     /// The kernel counts a wait when it is over: who is ready, and neither ran nor waited, waits right now.
-    pub(super) fn is_starved(&self) -> bool {
+    ///
+    /// Threads that keep each other waiting have most of the `processors` for themselves: that is no fault of the host's.
+    pub(super) fn is_starved(&self, processors: f64) -> bool {
         let ran = self.processor_share.unwrap_or(0.0);
         let (processor, memory) = self.strain.unwrap_or_default();
         let waits = match self.starved_share {
             Some(waited) if self.is_ready() && waited + ran < STARVED => true,
-            Some(waited) => waited > STARVED && waited > ran,
+            Some(waited) => waited > STARVED && waited > ran && ran < processors / 2.0,
             None => processor > STRAINED,
         };
         waits || memory > STRAINED
