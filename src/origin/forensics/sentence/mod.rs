@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::blame::{Blame, Why, blame};
 use super::findings::{Findings, Process};
 use super::seen::Seen;
+use super::stat::RunState;
 use super::thread::{Movement, Thread};
 use words::{behind, hint, meaning, of_a_file, span, tcp};
 
@@ -87,6 +88,21 @@ fn of_process(blamed: &Blame<'_>) -> String {
     }
 }
 
+/// Threads that use more than this of one core together, in percent, are at work and not short of it.
+const SPINNING_TOGETHER: f64 = 50.0;
+
+/// What each of its running threads used between the two samples.
+fn running(process: &Process) -> Vec<Duration> {
+    let is_running = |thread: &&Thread| thread.state.known() == Some(&RunState::Running);
+    let used = |thread: &Thread| thread.cpu_between.known().copied().unwrap_or_default();
+    process
+        .threads
+        .iter()
+        .filter(is_running)
+        .map(used)
+        .collect()
+}
+
 fn of_thread(blamed: &Blame<'_>, thread: &Thread, findings: &Findings, held: Duration) -> String {
     let who = format!("thread {} of {}", thread.tid, family_name(blamed, findings));
     match blamed.why {
@@ -102,6 +118,15 @@ fn of_thread(blamed: &Blame<'_>, thread: &Thread, findings: &Findings, held: Dur
             );
         }
         Why::Running => {
+            let running = running(blamed.process);
+            let used: Duration = running.iter().sum();
+            let share = used.div_duration_f64(findings.gap) * 100.0;
+            if running.len() > 1 && share > SPINNING_TOGETHER {
+                let others = running.len() - 1;
+                return format!(
+                    "{who} is running, as {others} of its other threads are: together they used {share:.0} % of a core between two samples"
+                );
+            }
             return format!(
                 "{who} was running, but used little of a core between two samples: busy, or short of processor time"
             );
