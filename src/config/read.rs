@@ -89,6 +89,11 @@ fn restart(mut section: Section<'_, '_, '_>) -> Restart {
         &mut it.grace_drain,
         span(Duration::ZERO, DAY),
     );
+    section.set("leaking", &mut it.leaking, value::switch);
+    section.set("every", &mut it.every, |v| {
+        value::or_off(v, span(Duration::from_secs(1), 365 * DAY))
+    });
+    section.set("quiet", &mut it.quiet, span(Duration::ZERO, DAY));
     section.set("drain", &mut it.drain, span(Duration::ZERO, DAY));
     section.set("core", &mut it.core, value::switch);
     section.set("backoff", &mut it.backoff, span(10 * MS, DAY));

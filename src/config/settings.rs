@@ -291,6 +291,12 @@ pub struct Restart {
     pub grace: Duration,
     /// From TERM to KILL at a shutdown.
     pub grace_drain: Duration,
+    /// Whether it is replaced when it leaks, in a quiet moment.
+    pub leaking: bool,
+    /// It is replaced, in a quiet moment, when it has run for this long; `None` is off.
+    pub every: Option<Duration>,
+    /// A quiet moment is waited for no longer than this.
+    pub quiet: Duration,
     /// For what is under way when it is replaced in peace.
     pub drain: Duration,
     /// Whether an origin that is condemned gets ABRT instead of TERM, so that it leaves a core.

@@ -26,6 +26,8 @@ pub struct Scene<'a> {
     pub judgement: Option<Judgement>,
     /// For how long nothing has moved.
     pub silence: Duration,
+    /// What it holds too much of.
+    pub leaks: Vec<String>,
     /// The requests under way.
     pub visits: Vec<VisitSeen>,
     /// The process.
@@ -77,6 +79,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     };
     let output = scene.subject.output();
     let said = match (&findings, scene.verdict, &scene.subject) {
+        (_, Verdict::Leaking, Subject::Owned(process)) => of_leaks(process, &scene.leaks),
         (Some(findings), ..) => {
             sentence(findings, scene.silence, |peer| serving(&scene.visits, peer))
         }
@@ -207,6 +210,12 @@ fn judged(verdict: Verdict, judgement: Option<Judgement>) -> Judgement {
             act: true,
         },
     }
+}
+
+/// What it holds too much of, as the verdict has it.
+fn of_leaks(process: &Process, leaks: &[String]) -> String {
+    let (pid, leaks) = (process.pid(), leaks.join(", "));
+    format!("process {pid} {leaks}; it is replaced before it fails")
 }
 
 fn of_exit(process: &Process, last_line: Option<&String>) -> String {

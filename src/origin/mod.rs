@@ -26,6 +26,7 @@ mod port;
 mod probe;
 mod process;
 pub mod records;
+mod renewal;
 mod roster;
 mod senses;
 mod stop;

@@ -125,6 +125,7 @@ impl Observer {
         let scene = evidence::Scene {
             verdict: judgement.verdict,
             silence: evidence.silence,
+            leaks: Vec::new(),
             judgement: Some(judgement),
             visits: self.senses.visits(deadline::now()),
             subject: Subject::Observed(self.server.part(|server| server.pid)),

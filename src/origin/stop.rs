@@ -29,7 +29,7 @@ pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Resta
     match (verdict, confidence) {
         // A stopped process can't act on TERM, an exited one leaves only stragglers.
         (Verdict::Stopped | Verdict::Exited, _) => Ladder::Kill,
-        (Verdict::Requested, _) => Ladder::Term(limits.grace_drain),
+        (verdict, _) if verdict.is_renewal() => Ladder::Term(limits.grace_drain),
         // A core takes its time to write, and KILL would cut it off.
         _ if limits.core => Ladder::Abort(limits.grace),
         (_, Confidence::Conclusive) => Ladder::Term(limits.grace_certain),

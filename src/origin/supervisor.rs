@@ -13,10 +13,12 @@ use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
 use super::probe::Reading;
 use super::process::Process;
+use super::renewal::{Life, Renewal};
 use super::roster::Roster;
 use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
+use super::will::Stance;
 use super::{Watch, Wish, concurrency, evidence, hook, port};
 use crate::config::{obstacle, settings};
 use crate::ground::deadline;
@@ -42,6 +44,7 @@ struct Current {
     open: Option<(Arc<Generation>, Ender)>,
     spawned: Instant,
     last: Option<(Judgement, Evidence)>,
+    renewal: Renewal,
     never_answered: bool,
 }
 
@@ -153,8 +156,21 @@ impl Supervisor {
             false if answered => Event::Answered,
             false => Event::Tick,
         };
+        let renewed = match (event, self.life.phase(), stance) {
+            (Event::Answered | Event::Tick, Phase::Ready { .. }, Stance::Serving) => {
+                let life = Life {
+                    verdict: judgement.verdict,
+                    age: evidence.age,
+                    idle: idle(&self.watch.roster),
+                };
+                current
+                    .renewal
+                    .due(life, &self.watch.settings.restart, deadline::now())
+            }
+            _ => None,
+        };
         current.last = Some((judgement, evidence));
-        event
+        renewed.map_or(event, Event::Renew)
     }
 
     /// Takes one event and carries out what it orders, and what comes of that.
@@ -218,6 +234,7 @@ impl Supervisor {
             open: None,
             spawned: now,
             last: None,
+            renewal: Renewal::default(),
             never_answered: true,
         });
         None
@@ -302,6 +319,17 @@ fn is_idle(generation: Option<&Generation>, roster: &Roster) -> bool {
     let lasting = visits.iter().filter(|visit| visit.is_lasting).count();
     let busy = generation.map_or(0, Generation::busy);
     busy <= lasting && visits.len() == lasting
+}
+
+/// For how long nothing has been under way, if nothing is.
+fn idle(roster: &Roster) -> Option<Duration> {
+    let now = deadline::now();
+    let quiet = || {
+        roster
+            .last_life()
+            .map_or(Duration::MAX, |last| now.saturating_duration_since(last))
+    };
+    roster.visits(now, 1).is_empty().then(quiet)
 }
 
 /// A number from 0 to 1 that nobody needs to be able to guess or not to guess.

@@ -46,6 +46,8 @@ pub enum Verdict {
     Leaking,
     /// An operator asked for a restart.
     Requested,
+    /// It has run for as long as it was meant to.
+    Scheduled,
 }
 
 /// How sure we are.
@@ -170,7 +172,7 @@ impl Evidence {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Healthy,
         Self::Starting,
         Self::StartTimedOut,
@@ -188,17 +190,20 @@ impl Verdict {
         Self::Overloaded,
         Self::Leaking,
         Self::Requested,
+        Self::Scheduled,
     ];
 
     /// Those that end a generation, each a label of the restart metric.
-    pub const ENDINGS: [Self; 7] = [
+    pub const ENDINGS: [Self; 9] = [
         Self::Exited,
         Self::StartTimedOut,
         Self::Stopped,
         Self::HungBlocked,
         Self::HungSpinning,
         Self::NotListening,
+        Self::Leaking,
         Self::Requested,
+        Self::Scheduled,
     ];
 
     /// One lower-case word, the same in log, metrics, page and incident.
@@ -221,6 +226,7 @@ impl Verdict {
             Self::Overloaded => "overloaded",
             Self::Leaking => "leaking",
             Self::Requested => "requested",
+            Self::Scheduled => "scheduled",
         }
     }
 
@@ -234,6 +240,7 @@ impl Verdict {
                 | Self::Erroring
                 | Self::Overloaded
                 | Self::Requested
+                | Self::Scheduled
         )
     }
 
@@ -247,7 +254,12 @@ impl Verdict {
 
     /// Whether it is replaced though it serves, in peace.
     pub fn is_renewal(self) -> bool {
-        matches!(self, Self::Requested)
+        matches!(self, Self::Requested | Self::Scheduled | Self::Leaking)
+    }
+
+    /// Whether its end is a story worth telling: somebody wanted it otherwise.
+    pub fn is_incident(self) -> bool {
+        !matches!(self, Self::Requested | Self::Scheduled)
     }
 
     /// Whether the request under way is suspected to be the cause.

@@ -30,6 +30,7 @@ mod observed;
 mod privileges;
 mod protocols;
 mod real_origins;
+mod renewals;
 mod routes;
 mod service;
 mod sickness_table;

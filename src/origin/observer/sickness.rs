@@ -75,6 +75,7 @@ impl Observer {
             verdict: judgement.verdict,
             judgement: Some(judgement),
             silence: detection,
+            leaks: Vec::new(),
             visits,
             subject: Subject::Observed(server.part(|server| server.pid)),
         };

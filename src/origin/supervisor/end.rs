@@ -39,11 +39,13 @@ impl Supervisor {
         let visits = current.senses.visits(now);
         let mut confidence = Confidence::Conclusive;
         let mut incident = None;
-        if verdict != Verdict::Requested {
+        if verdict.is_incident() {
+            let last = current.last.take();
             let seen = evidence::Scene {
                 verdict,
-                judgement: current.last.take().map(|(judgement, _)| judgement),
+                judgement: last.as_ref().map(|(judgement, _)| judgement.clone()),
                 silence,
+                leaks: last.map_or_else(Vec::new, |(_, evidence)| evidence.leaks),
                 visits: visits.clone(),
                 subject: evidence::Subject::Owned(&current.process),
             };

@@ -58,6 +58,7 @@ impl Supervisor {
                 .as_ref()
                 .map_or(Verdict::Starting, |it| it.verdict),
             silence: last.map_or(Duration::ZERO, |(_, evidence)| evidence.silence),
+            leaks: Vec::new(),
             judgement,
             visits: current.senses.visits(now),
             subject: Subject::Owned(&current.process),
