@@ -1,6 +1,7 @@
 //! An origin that serves is replaced before it fails, when nobody is at work with it, and nobody loses by it.
 
 use std::thread;
+use std::time::Instant;
 
 use crate::brought_on::pid;
 use crate::house::{DUE, behind, incidents, wait_metric};
@@ -57,7 +58,9 @@ fn an_origin_that_leaks_is_replaced_under_load_too_and_nobody_is_lost() {
             .status,
         200
     );
+    let until = Instant::now() + DUE;
     loop {
+        assert!(Instant::now() < until, "it is still the same");
         let answer = h1::request(edge, "POST", "/slow/100", &[], &[], DUE).expect("an answer");
         assert_eq!(answer.status, 200);
         if answer.origin_pid() != Some(before) {
