@@ -70,7 +70,8 @@
 //! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and
 //!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours.
 //! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
-//!    flow, and the incident is closed with its cost.
+//!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
+//!    and the incident is closed with its cost.
 //!
 //! # Where a change belongs
 //!

@@ -26,12 +26,13 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 24] = [
+const PURE: [&str; 25] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
     "src/origin/cost.rs",
     "src/origin/herald.rs",
+    "src/origin/widening.rs",
     "src/origin/forensics/stuck.rs",
     "src/exchange/leg/framing.rs",
     "src/exchange/leg/parse.rs",

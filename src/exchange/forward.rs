@@ -9,21 +9,20 @@ use http::header::TRAILER;
 use http::response::Parts;
 
 use super::answer::{self, AnswerHead, Reader};
-use super::carry::{Carried, Tunnel, carry};
 use super::http2::Http2;
 use super::intake::Taken;
+use super::lasting::{as_stream, tunnel};
 use super::leg::Leg;
 use super::line;
-use super::live::{self, Frames, Manner};
+use super::live::{self, Frames};
 use super::manners;
 use super::pool::Pool;
 use super::receive::{Filling, judge_end, receive};
 use super::replay::Delivery;
 use super::sending;
 use super::spool::{SpoolWriter, Store};
-use super::streams::{Place, Streams};
+use super::streams::Streams;
 use super::terms::Terms;
-use super::tunnel::Bid;
 use super::upload::Uplink;
 use super::window::{WindowWriter, window};
 use crate::config::settings::{Manners, OriginVersion};
@@ -188,6 +187,7 @@ impl Walk<'_> {
         let done = match answer {
             Some(Ok(parts)) => {
                 visit.pulse().life(0);
+                self.way.slot.answered();
                 self.take(parts, leg, &uplink, begun, commit).await
             }
             Some(Err(error)) => Err(error.at(Phase::FirstByte)),
@@ -226,6 +226,7 @@ impl Walk<'_> {
         let done = match answer {
             Some(Ok(parts)) => {
                 visit.pulse().life(0);
+                self.way.slot.answered();
                 let head = self.mended(parts)?;
                 if let Some(uplink) = &uplink {
                     uplink.answered();
@@ -365,35 +366,5 @@ fn blamed(done: Result<(), Failure>, uplink: &Option<Uplink>) -> Result<(), Fail
     match uplink.as_ref().and_then(Uplink::failure) {
         Some(failure) if done.is_err() => Err(failure),
         _ => done,
-    }
-}
-
-/// The tunnel both agreed to, to its end.
-async fn tunnel(leg: Box<Leg>, bid: &Bid, way: &Way<'_>, begun: Instant) -> Result<(), Failure> {
-    let Way { terms, visit, .. } = *way;
-    let client = bid.met(terms.stall).await?;
-    let tunnel = Tunnel {
-        terms,
-        pulse: visit.pulse(),
-        tally: way.tally,
-        total: Deadline::after(begun, terms.lasting.total.is),
-    };
-    let Carried { up, down, end } = carry(client, leg.into_tunnel(), tunnel).await;
-    let why = end.as_ref().err().map(tracing::field::display);
-    tracing::info!(request = way.request, up, down, why, "a tunnel ended");
-    Ok(())
-}
-
-/// A place for the answer as a stream, if it is one. What would merely like not to be buffered is buffered where
-/// there is no place for it; events are refused then, because they need not have an end.
-fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, Failure> {
-    let enter = || way.streams.enter(way.slot.generation(), way.tally);
-    match live::manner(head) {
-        _ if !head.has_body || head.length == Some(0) => Ok(None),
-        // Its place was taken before it was sent.
-        _ if way.terms.stream => Ok(Some(None)),
-        Manner::Ordinary => Ok(None),
-        Manner::Unbuffered => Ok(enter().ok().map(Some)),
-        Manner::Events => enter().map(|place| Some(Some(place))),
     }
 }

@@ -30,6 +30,7 @@ mod stop;
 mod supervisor;
 pub mod verdict;
 pub mod view;
+mod widening;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -18,6 +18,7 @@ mod drills;
 mod endings;
 mod false_alarms;
 mod grpc;
+mod holds;
 mod house;
 mod incidents;
 mod kept;
