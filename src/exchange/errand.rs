@@ -74,6 +74,7 @@ pub fn send(
         place: None,
         wait: Wait::begin(),
         replays: 0,
+        was_replayed: false,
         course: course.clone(),
     };
     Sent {
@@ -164,6 +165,7 @@ struct Errand {
     /// A kept connection was of no use; the next is to be a new one.
     is_fresh: bool,
     replays: u32,
+    was_replayed: bool,
     course: Arc<Course>,
 }
 
@@ -321,7 +323,9 @@ impl Errand {
         }
         let pause = Deadline::within(NOTICING).min(by);
         let _ = pause.bound(gate.changed()).await;
-        self.replays += 1;
+        // What was left unread was as good as not sent.
+        self.replays += u32::from(missed.delivery != Delivery::Unread);
+        self.was_replayed = true;
         self.thread.tally.count(Count::ExchangesReplayed);
         tracing::info!(request = &*self.request, because = %missed.failure, "sent to the origin again");
     }
@@ -341,7 +345,7 @@ impl Errand {
     fn visits(&self) -> Visits {
         Visits {
             was_held: self.wait.was_held,
-            was_replayed: self.replays > 0,
+            was_replayed: self.was_replayed,
         }
     }
 }

@@ -94,12 +94,12 @@ pub async fn visit(
                 (Err(failure), Some(ending)) if failure.party == Party::Origin => {
                     Err(ended(&ending, way.visit))
                 }
-                (result, _) => result.map_err(|failure| (failure, false)),
+                (result, _) => result.map_err(|failure| (failure, Fault::default())),
             },
             ending = generation.ended() => Err(ended(&ending, way.visit)),
         }
     };
-    result.map_err(|(failure, is_suspect)| {
+    result.map_err(|(failure, fault)| {
         if let Some(spool) = course.spool {
             spool.end(Err(failure.clone()));
         }
@@ -108,8 +108,11 @@ pub async fn visit(
         }
         Missed {
             failure,
-            delivery: course.delivery,
-            is_suspect,
+            delivery: match course.delivery {
+                Delivery::Unknown if fault.is_unread => Delivery::Unread,
+                delivery => delivery,
+            },
+            is_suspect: fault.is_suspect,
             was_kept: course.was_kept,
         }
     })
@@ -136,14 +139,24 @@ impl Default for Course {
     }
 }
 
-/// The failure of a visit whose generation ended, and whether the visit is suspected of it.
-fn ended(ending: &Ending, visit: &Visit) -> (Failure, bool) {
-    let is_suspect = ending.suspects(visit.id());
-    let cause = match is_suspect {
+/// What an ending says of one visit.
+#[derive(Default)]
+struct Fault {
+    is_suspect: bool,
+    is_unread: bool,
+}
+
+/// The failure of a visit whose generation ended, and what part the visit had in it.
+fn ended(ending: &Ending, visit: &Visit) -> (Failure, Fault) {
+    let fault = Fault {
+        is_suspect: ending.suspects(visit.id()),
+        is_unread: ending.left_unread(visit.id()),
+    };
+    let cause = match fault.is_suspect {
         true => Cause::Suspect,
         false => Cause::Died,
     };
-    (Failure::origin(Phase::FirstByte, cause), is_suspect)
+    (Failure::origin(Phase::FirstByte, cause), fault)
 }
 
 struct Walk<'a> {

@@ -28,6 +28,7 @@ mod roster;
 mod senses;
 mod stop;
 mod supervisor;
+mod unread;
 pub mod verdict;
 pub mod view;
 mod widening;

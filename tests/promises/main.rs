@@ -28,6 +28,7 @@ mod lives;
 mod manners;
 mod protocols;
 mod real_origins;
+mod replays;
 mod routes;
 mod service;
 mod sickness_table;
