@@ -66,12 +66,13 @@
 //!    thread, its system call and its socket; [`origin::forensics::sentence()`] says it in words; the
 //!    [`Incident`](origin::incident::Incident) is in the [`journal`](origin::journal), on the disk, *before the first
 //!    signal*. A hook of the operator's may look at the process then (`origin/hook`).
-//! 5. The generation ends: visits in flight learn their [`Ending`](origin::Ending), and each goes through step 5
-//!    above. `origin/stop` goes down the ladder, TERM, grace, KILL, for the whole group, and reaps.
+//! 5. The generation ends: it is frozen, and `origin/unread` proves which visits it has not begun with. Those in flight
+//!    learn their [`Ending`](origin::Ending), and each goes through step 5 above. `origin/stop` goes down the ladder, TERM, grace, KILL, for the whole group, and reaps.
 //! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and
 //!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours.
 //! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
-//!    flow, and the incident is closed with its cost.
+//!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
+//!    and the incident is closed with its cost.
 //!
 //! # Where a change belongs
 //!

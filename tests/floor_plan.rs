@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 27] = [
+const PURE: [&str; 28] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -35,6 +35,7 @@ const PURE: [&str; 27] = [
     "src/origin/herald.rs",
     "src/origin/renewal.rs",
     "src/origin/will.rs",
+    "src/origin/widening.rs",
     "src/origin/forensics/stuck.rs",
     "src/exchange/leg/framing.rs",
     "src/exchange/leg/parse.rs",

@@ -43,6 +43,13 @@ fn was_closed(missed: &Missed) -> bool {
     missed.was_kept && is_unseen && matches!(missed.failure.cause, Cause::Broken(_))
 }
 
+/// The slot of whoever may ask the same generation again: it need not queue up anew.
+fn live(slot: OriginSlot, gate: &watch::Receiver<Gate>) -> Option<OriginSlot> {
+    let is_open =
+        matches!(&*gate.borrow(), Gate::Open(it) if it.number == slot.generation().number);
+    Some(slot).filter(|slot| is_open && !slot.generation().is_dying())
+}
+
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// For the watch to notice that a connection broke because the process died. A dying process may close its listener
@@ -67,6 +74,7 @@ pub fn send(
         place: None,
         wait: Wait::begin(),
         replays: 0,
+        was_replayed: false,
         course: course.clone(),
     };
     Sent {
@@ -157,6 +165,7 @@ struct Errand {
     /// A kept connection was of no use; the next is to be a new one.
     is_fresh: bool,
     replays: u32,
+    was_replayed: bool,
     course: Arc<Course>,
 }
 
@@ -170,6 +179,7 @@ impl Errand {
     async fn go(&mut self) {
         let mut gate = self.thread.shared.origin.gate();
         let begun = deadline::now();
+        let mut kept = None;
         loop {
             let open = gate.borrow().clone();
             if let Gate::Open(generation) = open
@@ -177,12 +187,15 @@ impl Errand {
             {
                 return self.fail(failure);
             }
-            let slot = self
-                .thread
-                .shared
-                .waiting
-                .admit(&mut gate, &mut self.wait, &self.thread.tally)
-                .await;
+            let waiting = &self.thread.shared.waiting;
+            let slot: Result<OriginSlot, _> = match kept.take() {
+                Some(slot) => Ok(slot),
+                None => {
+                    waiting
+                        .admit(&mut gate, &mut self.wait, &self.thread.tally)
+                        .await
+                }
+            };
             let slot = match slot {
                 Ok(slot) => slot,
                 Err(failure) => return self.fail(failure),
@@ -193,15 +206,20 @@ impl Errand {
             let wait = deadline::now() - begun;
             self.thread.tally.time(Span::Wait, wait);
             self.course.is_out.store(true, Ordering::Relaxed);
-            let visited = self.visit(slot, wait).await;
+            let visited = self.visit(&slot, wait).await;
             self.course.is_out.store(false, Ordering::Relaxed);
             match visited {
                 Ok(()) => return,
                 // Nobody would take the answer.
                 Err(_) if self.course.is_alone.load(Ordering::Relaxed) => return,
-                Err(missed) if was_closed(&missed) && !self.is_fresh => self.is_fresh = true,
+                Err(missed) if was_closed(&missed) && !self.is_fresh => {
+                    self.is_fresh = true;
+                    kept = live(slot, &gate);
+                }
                 Err(missed) if self.may_go_again(&missed) => {
+                    self.wait.come_back();
                     self.go_again(&missed, &mut gate).await;
+                    kept = live(slot, &gate);
                 }
                 Err(missed) => return self.fail(missed.failure),
             }
@@ -222,7 +240,7 @@ impl Errand {
         Ok(())
     }
 
-    async fn visit(&mut self, slot: OriginSlot, wait: Duration) -> Result<(), Missed> {
+    async fn visit(&mut self, slot: &OriginSlot, wait: Duration) -> Result<(), Missed> {
         let visit = self.thread.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();
@@ -239,7 +257,7 @@ impl Errand {
         };
         let way = Way {
             request: &self.request,
-            slot: &slot,
+            slot,
             visit: &visit,
             terms: &self.terms,
             manners: self.thread.shared.settings.origin.manners,
@@ -305,7 +323,9 @@ impl Errand {
         }
         let pause = Deadline::within(NOTICING).min(by);
         let _ = pause.bound(gate.changed()).await;
-        self.replays += 1;
+        // What was left unread was as good as not sent.
+        self.replays += u32::from(missed.delivery != Delivery::Unread);
+        self.was_replayed = true;
         self.thread.tally.count(Count::ExchangesReplayed);
         tracing::info!(request = &*self.request, because = %missed.failure, "sent to the origin again");
     }
@@ -325,7 +345,7 @@ impl Errand {
     fn visits(&self) -> Visits {
         Visits {
             was_held: self.wait.was_held,
-            was_replayed: self.replays > 0,
+            was_replayed: self.was_replayed,
         }
     }
 }

@@ -9,21 +9,20 @@ use http::header::TRAILER;
 use http::response::Parts;
 
 use super::answer::{self, AnswerHead, Reader};
-use super::carry::{Carried, Tunnel, carry};
 use super::http2::Http2;
 use super::intake::Taken;
+use super::lasting::{as_stream, tunnel};
 use super::leg::Leg;
 use super::line;
-use super::live::{self, Frames, Manner};
+use super::live::{self, Frames};
 use super::manners;
 use super::pool::Pool;
 use super::receive::{Filling, judge_end, receive};
 use super::replay::Delivery;
 use super::sending;
 use super::spool::{SpoolWriter, Store};
-use super::streams::{Place, Streams};
+use super::streams::Streams;
 use super::terms::Terms;
-use super::tunnel::Bid;
 use super::upload::Uplink;
 use super::window::{WindowWriter, window};
 use crate::config::settings::{Manners, OriginVersion};
@@ -95,12 +94,12 @@ pub async fn visit(
                 (Err(failure), Some(ending)) if failure.party == Party::Origin => {
                     Err(ended(&ending, way.visit))
                 }
-                (result, _) => result.map_err(|failure| (failure, false)),
+                (result, _) => result.map_err(|failure| (failure, Fault::default())),
             },
             ending = generation.ended() => Err(ended(&ending, way.visit)),
         }
     };
-    result.map_err(|(failure, is_suspect)| {
+    result.map_err(|(failure, fault)| {
         if let Some(spool) = course.spool {
             spool.end(Err(failure.clone()));
         }
@@ -109,8 +108,11 @@ pub async fn visit(
         }
         Missed {
             failure,
-            delivery: course.delivery,
-            is_suspect,
+            delivery: match course.delivery {
+                Delivery::Unknown if fault.is_unread => Delivery::Unread,
+                delivery => delivery,
+            },
+            is_suspect: fault.is_suspect,
             was_kept: course.was_kept,
         }
     })
@@ -137,14 +139,24 @@ impl Default for Course {
     }
 }
 
-/// The failure of a visit whose generation ended, and whether the visit is suspected of it.
-fn ended(ending: &Ending, visit: &Visit) -> (Failure, bool) {
-    let is_suspect = ending.suspects(visit.id());
-    let cause = match is_suspect {
+/// What an ending says of one visit.
+#[derive(Default)]
+struct Fault {
+    is_suspect: bool,
+    is_unread: bool,
+}
+
+/// The failure of a visit whose generation ended, and what part the visit had in it.
+fn ended(ending: &Ending, visit: &Visit) -> (Failure, Fault) {
+    let fault = Fault {
+        is_suspect: ending.suspects(visit.id()),
+        is_unread: ending.left_unread(visit.id()),
+    };
+    let cause = match fault.is_suspect {
         true => Cause::Suspect,
         false => Cause::Died,
     };
-    (Failure::origin(Phase::FirstByte, cause), is_suspect)
+    (Failure::origin(Phase::FirstByte, cause), fault)
 }
 
 struct Walk<'a> {
@@ -188,6 +200,7 @@ impl Walk<'_> {
         let done = match answer {
             Some(Ok(parts)) => {
                 visit.pulse().life(0);
+                self.way.slot.answered();
                 self.take(parts, leg, &uplink, begun, commit).await
             }
             Some(Err(error)) => Err(error.at(Phase::FirstByte)),
@@ -226,6 +239,7 @@ impl Walk<'_> {
         let done = match answer {
             Some(Ok(parts)) => {
                 visit.pulse().life(0);
+                self.way.slot.answered();
                 let head = self.mended(parts)?;
                 if let Some(uplink) = &uplink {
                     uplink.answered();
@@ -365,35 +379,5 @@ fn blamed(done: Result<(), Failure>, uplink: &Option<Uplink>) -> Result<(), Fail
     match uplink.as_ref().and_then(Uplink::failure) {
         Some(failure) if done.is_err() => Err(failure),
         _ => done,
-    }
-}
-
-/// The tunnel both agreed to, to its end.
-async fn tunnel(leg: Box<Leg>, bid: &Bid, way: &Way<'_>, begun: Instant) -> Result<(), Failure> {
-    let Way { terms, visit, .. } = *way;
-    let client = bid.met(terms.stall).await?;
-    let tunnel = Tunnel {
-        terms,
-        pulse: visit.pulse(),
-        tally: way.tally,
-        total: Deadline::after(begun, terms.lasting.total.is),
-    };
-    let Carried { up, down, end } = carry(client, leg.into_tunnel(), tunnel).await;
-    let why = end.as_ref().err().map(tracing::field::display);
-    tracing::info!(request = way.request, up, down, why, "a tunnel ended");
-    Ok(())
-}
-
-/// A place for the answer as a stream, if it is one. What would merely like not to be buffered is buffered where
-/// there is no place for it; events are refused then, because they need not have an end.
-fn as_stream(way: &Way<'_>, head: &AnswerHead) -> Result<Option<Option<Place>>, Failure> {
-    let enter = || way.streams.enter(way.slot.generation(), way.tally);
-    match live::manner(head) {
-        _ if !head.has_body || head.length == Some(0) => Ok(None),
-        // Its place was taken before it was sent.
-        _ if way.terms.stream => Ok(Some(None)),
-        Manner::Ordinary => Ok(None),
-        Manner::Unbuffered => Ok(enter().ok().map(Some)),
-        Manner::Events => enter().map(|place| Some(Some(place))),
     }
 }

@@ -1,16 +1,21 @@
 //! Waits for the gate and for a slot, first come first served, within the client's deadline.
+//!
+//! What is held is bounded in number here, and in bytes by the spool, which its bodies rest in.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::turns::{Turn, Turns};
 use crate::config::settings::Settings;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::{Count, Tally};
-use crate::origin::{Gate, OriginSlot};
+use crate::origin::{Gate, Generation, OriginSlot};
 
 /// Those who wait, and how many of them may.
 #[derive(Debug, Clone)]
@@ -22,6 +27,8 @@ pub struct Wait {
     begun: Instant,
     /// Whether the gate was ever found shut.
     pub was_held: bool,
+    /// Whether it was let through before, and has come back.
+    is_back: bool,
 }
 
 #[derive(Debug)]
@@ -32,6 +39,7 @@ struct Counts {
     hold_timeout: Duration,
     queued: AtomicUsize,
     held: AtomicUsize,
+    turns: Turns,
 }
 
 /// A place among those who wait; given back when dropped.
@@ -47,6 +55,7 @@ impl Waiting {
             hold_timeout: settings.hold.timeout,
             queued: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            turns: Turns::default(),
         }))
     }
 
@@ -55,7 +64,7 @@ impl Waiting {
         self.0.queued.load(Ordering::Relaxed)
     }
 
-    /// How many wait for the gate.
+    /// How many waited for the gate and have no slot yet.
     pub fn held(&self) -> usize {
         self.0.held.load(Ordering::Relaxed)
     }
@@ -71,31 +80,27 @@ impl Waiting {
         wait: &mut Wait,
         tally: &Tally,
     ) -> Result<OriginSlot, Failure> {
+        let (mut turn, mut held) = (None, None);
         loop {
             let state = gate.borrow_and_update().clone();
-            match state {
+            let moved = match state {
                 Gate::Open(generation) => {
-                    if let Ok(slot) = generation.free_slot() {
+                    if turn.is_none()
+                        && self.0.turns.is_empty()
+                        && let Ok(slot) = generation.free_slot()
+                    {
                         return Ok(slot);
                     }
-                    let _place = self.queue_up(generation.spare())?;
-                    let deadline = self.deadline(wait);
-                    let admitted = async {
-                        let moved = tokio::select! {
-                            slot = generation.slot() => match slot {
-                                Ok(slot) => return Ok(Some(slot)),
-                                // Ended; the gate is about to say so.
-                                Err(_) => gate.changed().await,
-                            },
-                            moved = gate.changed() => moved,
-                        };
-                        moved.map(|()| None)
+                    // Who was held has a place already.
+                    let _place = match held {
+                        None if !wait.is_back => Some(self.queue_up(generation.spare())?),
+                        _ => None,
                     };
-                    match deadline.bound(admitted).await {
-                        Ok(Ok(Some(slot))) => return Ok(slot),
-                        Ok(Ok(None)) => {}
-                        // Nobody is left who could open the gate.
-                        Ok(Err(_)) => return Err(Failure::origin(Phase::Hold, Cause::NotReady)),
+                    let deadline = self.deadline(wait);
+                    turn.get_or_insert_with(|| self.0.turns.join(wait.begun));
+                    match deadline.bound(asked(&generation, &mut turn, gate)).await {
+                        Ok(Ok(slot)) => return Ok(slot),
+                        Ok(Err(moved)) => moved,
                         Err(_) => return Err(self.too_late(wait)),
                     }
                 }
@@ -110,13 +115,19 @@ impl Waiting {
                         // Nobody is helped by a wait that is known to be in vain.
                         return Err(Failure::origin(Phase::Hold, Cause::NotReady));
                     }
-                    let _place = self.hold_on()?;
+                    if held.is_none() {
+                        held = Some(self.hold_on(wait)?);
+                    }
+                    turn.get_or_insert_with(|| self.0.turns.join(wait.begun));
                     match deadline.bound(gate.changed()).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => return Err(Failure::origin(Phase::Hold, Cause::NotReady)),
+                        Ok(moved) => moved,
                         Err(_) => return Err(self.too_late(wait)),
                     }
                 }
+            };
+            if moved.is_err() {
+                // Nobody is left who could open the gate.
+                return Err(Failure::origin(Phase::Hold, Cause::NotReady));
             }
         }
     }
@@ -144,9 +155,10 @@ impl Waiting {
         })
     }
 
-    fn hold_on(&self) -> Result<Place<'_>, Failure> {
+    fn hold_on(&self, wait: &Wait) -> Result<Place<'_>, Failure> {
         let (limit, key) = (self.0.hold, "hold.requests");
-        Place::take(&self.0.held, limit).ok_or_else(|| {
+        let most = if wait.is_back { usize::MAX } else { limit };
+        Place::take(&self.0.held, most).ok_or_else(|| {
             let limit = limit as u64;
             Failure::edge(Phase::Hold, Cause::Full { limit, key })
         })
@@ -170,7 +182,14 @@ impl Wait {
         Self {
             begun: deadline::now(),
             was_held: false,
+            is_back: false,
         }
+    }
+
+    /// It was let through and is to be sent again: it has its place from before, before all who came later, and is not
+    /// turned away because others wait by now. There are no more of those than the origin had slots.
+    pub fn come_back(&mut self) {
+        self.is_back = true;
     }
 
     /// It is held; however often that is, it is counted once, and when it begins.
@@ -179,6 +198,39 @@ impl Wait {
             tally.count(Count::ExchangesHeld);
         }
         self.was_held = true;
+    }
+}
+
+/// Asks for a slot when its turn comes, and gives the turn to the next as soon as it has asked. Or returns when the gate
+/// has moved, or nobody is left to move it.
+async fn asked(
+    generation: &Arc<Generation>,
+    turn: &mut Option<Turn<'_>>,
+    gate: &mut watch::Receiver<Gate>,
+) -> Result<OriginSlot, Result<(), watch::error::RecvError>> {
+    if let Some(turn) = turn {
+        tokio::select! {
+            biased;
+            moved = gate.changed() => return Err(moved),
+            () = turn.comes() => {}
+        }
+    }
+    let mut slot = std::pin::pin!(generation.slot());
+    let at_once = poll_fn(|cx| Poll::Ready(slot.as_mut().poll(cx))).await;
+    let slot = match at_once {
+        Poll::Ready(slot) => slot,
+        Poll::Pending => {
+            *turn = None;
+            tokio::select! {
+                slot = slot => slot,
+                moved = gate.changed() => return Err(moved),
+            }
+        }
+    };
+    match slot {
+        Ok(slot) => Ok(slot),
+        // Ended; the gate is about to say so.
+        Err(_) => Err(gate.changed().await),
     }
 }
 
@@ -198,177 +250,5 @@ impl Drop for Place<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::origin::{Generation, Shut, Why};
-
-    fn shut() -> Gate {
-        let now = deadline::now();
-        Gate::Shut(Shut {
-            since: now,
-            expected: now,
-            why: Why::Down,
-        })
-    }
-
-    fn open(concurrency: usize) -> (Gate, impl Sized) {
-        let address = "127.0.0.1:1".parse().unwrap();
-        let (generation, ender) = Generation::begin(1, address, concurrency);
-        (Gate::Open(generation), ender)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_shut_gate_holds_a_request_until_it_opens() {
-        let waiting = Waiting::new(&Settings::default());
-        let (sender, mut gate) = watch::channel(shut());
-        let held = {
-            let waiting = waiting.clone();
-            tokio::spawn(async move {
-                let mut wait = Wait::begin();
-                let slot = waiting.admit(&mut gate, &mut wait, &Tally::default()).await;
-                (slot.is_ok(), wait.was_held)
-            })
-        };
-        tokio::time::sleep(Duration::from_secs(19)).await;
-        assert_eq!(waiting.held(), 1);
-        let (gate, _ender) = open(1);
-        sender.send_replace(gate);
-        assert_eq!(held.await.unwrap(), (true, true));
-        assert_eq!(waiting.held(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hold_ends_at_its_deadline() {
-        let waiting = Waiting::new(&Settings::default());
-        let (_sender, mut gate) = watch::channel(shut());
-        let begun = deadline::now();
-        let failure = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await
-            .unwrap_err();
-        assert!(failure.to_string().contains("hold.timeout"), "{failure}");
-        assert_eq!((deadline::now() - begun).as_secs(), 20);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hold_that_would_be_in_vain_ends_at_once() {
-        let waiting = Waiting::new(&Settings::default());
-        let now = deadline::now();
-        let (_sender, mut gate) = watch::channel(Gate::Shut(Shut {
-            since: now,
-            expected: now + Duration::from_secs(60),
-            why: Why::Down,
-        }));
-        let failure = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await;
-        let not_ready = Failure::origin(Phase::Hold, Cause::NotReady);
-        assert_eq!(failure.err(), Some(not_ready));
-        assert_eq!(deadline::now(), now);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_queue_has_an_end_in_length_and_in_time() {
-        let mut settings = Settings::default();
-        settings.origin.queue = 1;
-        let waiting = Waiting::new(&settings);
-        let (gate, _ender) = open(1);
-        let (_sender, mut gate) = watch::channel(gate);
-        let _slot = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await
-            .unwrap();
-        let queued = {
-            let (waiting, mut gate) = (waiting.clone(), gate.clone());
-            tokio::spawn(async move {
-                waiting
-                    .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-                    .await
-                    .err()
-            })
-        };
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let shed = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await;
-        assert!(shed.unwrap_err().to_string().contains("origin.queue"));
-        let late = queued.await.unwrap().unwrap().to_string();
-        assert!(late.contains("origin.deadlines.queue"), "{late}");
-        assert_eq!(waiting.queued(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_was_given_a_slot_takes_no_place_in_the_queue() {
-        let mut settings = Settings::default();
-        settings.origin.queue = 1;
-        let waiting = Waiting::new(&settings);
-        let (gate, _ender) = open(1);
-        let (_sender, mut gate) = watch::channel(gate);
-        let slot = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await
-            .unwrap();
-        let queued = || {
-            let (waiting, mut gate) = (waiting.clone(), gate.clone());
-            tokio::spawn(async move {
-                waiting
-                    .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-                    .await
-            })
-        };
-        let first = queued();
-        tokio::task::yield_now().await;
-        drop(slot);
-        let mut wait = Wait::begin();
-        // The slot is the first one's, who has not been told yet; there is room for one more.
-        let tally = Tally::default();
-        let second = waiting.admit(&mut gate, &mut wait, &tally);
-        let second = tokio::time::timeout(Duration::from_secs(1), second);
-        assert!(second.await.is_err(), "it waits, and is not turned away");
-        assert!(first.await.unwrap().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_gate_that_nobody_keeps_any_more_is_not_waited_for() {
-        let waiting = Waiting::new(&Settings::default());
-        let (gate, _ender) = open(1);
-        let (sender, mut gate) = watch::channel(gate);
-        let _slot = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await
-            .unwrap();
-        drop(sender);
-        let failure = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await;
-        let not_ready = Failure::origin(Phase::Hold, Cause::NotReady);
-        assert_eq!(failure.err(), Some(not_ready));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_slot_of_a_dead_generation_waits_for_the_next() {
-        let waiting = Waiting::new(&Settings::default());
-        let (first, ender) = open(1);
-        let (sender, mut gate) = watch::channel(first);
-        let _slot = waiting
-            .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-            .await
-            .unwrap();
-        let queued = {
-            let waiting = waiting.clone();
-            tokio::spawn(async move {
-                waiting
-                    .admit(&mut gate, &mut Wait::begin(), &Tally::default())
-                    .await
-                    .is_ok()
-            })
-        };
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        sender.send_replace(shut());
-        drop(ender);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let (second, _ender) = open(1);
-        sender.send_replace(second);
-        assert!(queued.await.unwrap());
-    }
-}
+#[path = "hold_tests.rs"]
+mod tests;

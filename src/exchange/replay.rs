@@ -7,6 +7,8 @@ use http::Method;
 pub enum Delivery {
     /// Not one byte of it was given to the origin.
     NeverSent,
+    /// It was given to the origin, which has provably read nothing of it and never will.
+    Unread,
     /// The origin may have read it, and may have acted on it.
     Unknown,
     /// The client has seen a part of the answer.
@@ -29,11 +31,11 @@ pub const MOST_REPLAYS: u32 = 1;
 
 /// Whether a request may be sent once more.
 ///
-/// What never reached the origin always may. What may have reached it may if its method is idempotent
+/// What never reached the origin always may, and what it left unread. What may have reached it may if its method is idempotent
 /// (RFC 9110, section 9.2.2), once, and not if it is suspected to have hung the origin.
 pub fn may_replay(method: &Method, past: Past) -> bool {
     match past.delivery {
-        Delivery::NeverSent => true,
+        Delivery::NeverSent | Delivery::Unread => true,
         Delivery::Unknown => {
             method.is_idempotent() && past.replays < MOST_REPLAYS && !past.is_suspect
         }
@@ -57,6 +59,8 @@ mod tests {
     fn what_never_reached_the_origin_is_always_sent() {
         let mut past = past(Delivery::NeverSent);
         past.replays = 7;
+        assert!(may_replay(&Method::POST, past));
+        past.delivery = Delivery::Unread;
         assert!(may_replay(&Method::POST, past));
     }
 

@@ -13,6 +13,8 @@ pub struct Ending {
     pub verdict: Option<Verdict>,
     /// The visits during which it hung; they are not sent again.
     pub suspects: Vec<VisitId>,
+    /// The visits of which it has provably read nothing; none of them is a suspect.
+    pub unread: Vec<VisitId>,
 }
 
 impl Ending {
@@ -37,7 +39,15 @@ impl Ending {
         Self {
             verdict: Some(verdict),
             suspects,
+            unread: Vec::new(),
         }
+    }
+
+    /// The same, with what is proven to be unread.
+    pub fn but_unread(mut self, visits: &[VisitId]) -> Self {
+        self.suspects.retain(|it| !visits.contains(it));
+        self.unread = visits.to_vec();
+        self
     }
 
     /// Ended with nobody left to say why: at a shutdown.
@@ -45,11 +55,17 @@ impl Ending {
         Self {
             verdict: None,
             suspects: Vec::new(),
+            unread: Vec::new(),
         }
     }
 
     /// Whether this visit is suspected to have hung the origin.
     pub fn suspects(&self, visit: VisitId) -> bool {
         self.suspects.contains(&visit)
+    }
+
+    /// Whether the generation has provably read nothing of this visit, and never will.
+    pub fn left_unread(&self, visit: VisitId) -> bool {
+        self.unread.contains(&visit)
     }
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
 use super::ending::Ending;
-use super::forensics;
 use super::pid::Pid;
+use super::{forensics, widening};
 use crate::ground::addr::OriginAddr;
+use crate::ground::deadline::{self, Deadline};
 
 /// Whether requests may reach the origin.
 #[derive(Debug, Clone)]
@@ -72,6 +73,11 @@ pub struct Generation {
     process: Option<Pid>,
     slots: Arc<Semaphore>,
     concurrency: usize,
+    opened: Instant,
+    /// Answers that made room for more; not counted on when all slots are open.
+    answered: AtomicUsize,
+    /// Slots that are open, at most `concurrency`.
+    width: AtomicUsize,
     /// Slots whose owners know of them.
     taken: AtomicUsize,
     ended: watch::Receiver<Option<Arc<Ending>>>,
@@ -103,7 +109,8 @@ pub struct Ender {
 }
 
 impl Generation {
-    /// A new generation with `concurrency` slots (at least 1), and what ends it.
+    /// A new generation with `concurrency` slots (at least 1), and what ends it. One slot is open; the others open as it
+    /// proves itself, see [`widening`].
     pub fn begin(number: u64, address: OriginAddr, concurrency: usize) -> (Arc<Self>, Ender) {
         Self::begin_of(None, number, address, concurrency)
     }
@@ -116,7 +123,7 @@ impl Generation {
         concurrency: usize,
     ) -> (Arc<Self>, Ender) {
         let concurrency = concurrency.max(1);
-        let slots = Arc::new(Semaphore::new(concurrency));
+        let slots = Arc::new(Semaphore::new(1));
         let (sender, ended) = watch::channel(None);
         let ender = Ender {
             slots: slots.clone(),
@@ -128,6 +135,9 @@ impl Generation {
             process,
             slots,
             concurrency,
+            opened: deadline::now(),
+            answered: AtomicUsize::new(0),
+            width: AtomicUsize::new(1),
             taken: AtomicUsize::new(0),
             ended,
         };
@@ -139,9 +149,20 @@ impl Generation {
     /// # Errors
     /// [`NoSlot::Ended`] when the generation ended meanwhile.
     pub async fn slot(self: &Arc<Self>) -> Result<OriginSlot, NoSlot> {
-        match self.slots.clone().acquire_owned().await {
-            Ok(permit) => Ok(self.occupy(permit)),
-            Err(_) => Err(NoSlot::Ended),
+        let mut asked = std::pin::pin!(self.slots.clone().acquire_owned());
+        loop {
+            let next = self.widen();
+            let permit = match next {
+                None => asked.as_mut().await,
+                Some(next) => match next.bound(asked.as_mut()).await {
+                    Ok(permit) => permit,
+                    Err(_) => continue,
+                },
+            };
+            return match permit {
+                Ok(permit) => Ok(self.occupy(permit)),
+                Err(_) => Err(NoSlot::Ended),
+            };
         }
     }
 
@@ -150,7 +171,11 @@ impl Generation {
     /// # Errors
     /// [`NoSlot`].
     pub fn free_slot(self: &Arc<Self>) -> Result<OriginSlot, NoSlot> {
-        match self.slots.clone().try_acquire_owned() {
+        let mut taken = self.slots.clone().try_acquire_owned();
+        if matches!(taken, Err(TryAcquireError::NoPermits)) && self.widen().is_some() {
+            taken = self.slots.clone().try_acquire_owned();
+        }
+        match taken {
             Ok(permit) => Ok(self.occupy(permit)),
             Err(TryAcquireError::NoPermits) => Err(NoSlot::Busy),
             Err(TryAcquireError::Closed) => Err(NoSlot::Ended),
@@ -159,15 +184,15 @@ impl Generation {
 
     /// Slots in use.
     pub fn busy(&self) -> usize {
-        self.concurrency
-            .saturating_sub(self.slots.available_permits())
+        let open = self.width.load(Ordering::Relaxed);
+        open.saturating_sub(self.slots.available_permits())
     }
 
     /// Slots that nobody works with yet: free, or given to somebody who waited and has not learnt of it. Of many answers
     /// that end at once, all slots are like that for a moment.
     pub fn spare(&self) -> usize {
-        self.concurrency
-            .saturating_sub(self.taken.load(Ordering::Relaxed))
+        let open = self.width.load(Ordering::Relaxed);
+        open.saturating_sub(self.taken.load(Ordering::Relaxed))
     }
 
     /// Slots in all.
@@ -199,6 +224,19 @@ impl Generation {
         }
     }
 
+    /// Opens the slots it has proven to bear by now; when the next ones open by themselves, while any are shut.
+    fn widen(&self) -> Option<Deadline> {
+        if self.width.load(Ordering::Relaxed) >= self.concurrency {
+            return None;
+        }
+        let lived = deadline::now().saturating_duration_since(self.opened);
+        let answered = self.answered.load(Ordering::Relaxed);
+        let width = widening::width(answered, lived, self.concurrency);
+        let before = self.width.fetch_max(width, Ordering::Relaxed);
+        self.slots.add_permits(width.saturating_sub(before));
+        Some(Deadline::after(self.opened, widening::next_round(lived)))
+    }
+
     fn occupy(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> OriginSlot {
         self.taken.fetch_add(1, Ordering::Relaxed);
         OriginSlot {
@@ -212,6 +250,16 @@ impl OriginSlot {
     /// The generation it is a slot of.
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
+    }
+
+    /// The visit brought the head of an answer: the generation has proven that it bears one more. Costs one atomic load when all its
+    /// slots are open.
+    pub fn answered(&self) {
+        let generation = &self.generation;
+        if generation.width.load(Ordering::Relaxed) < generation.concurrency {
+            generation.answered.fetch_add(1, Ordering::Relaxed);
+            generation.widen();
+        }
     }
 }
 
@@ -257,5 +305,26 @@ mod tests {
         drop(slot);
         assert_eq!(generation.free_slot().err(), Some(NoSlot::Ended));
         generation.ended().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_generation_is_let_have_no_more_than_it_has_proven_to_bear() {
+        let address: OriginAddr = "127.0.0.1:1".parse().unwrap();
+        let (generation, _ender) = Generation::begin(1, address, 4);
+        let first = generation.free_slot().unwrap();
+        assert_eq!(generation.free_slot().err(), Some(NoSlot::Busy));
+        first.answered();
+        let second = generation.free_slot().unwrap();
+        assert_eq!(generation.free_slot().err(), Some(NoSlot::Busy));
+        // Slow answers hold the others up no longer than its survival lets them.
+        let begun = deadline::now();
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            taken.push(generation.slot().await.unwrap());
+        }
+        assert_eq!((deadline::now() - begun).as_secs(), 2);
+        drop((first, second, taken));
+        assert_eq!((generation.busy(), generation.spare()), (0, 4));
+        assert!(generation.widen().is_none());
     }
 }

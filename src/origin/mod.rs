@@ -31,8 +31,10 @@ mod roster;
 mod senses;
 mod stop;
 mod supervisor;
+mod unread;
 pub mod verdict;
 pub mod view;
+mod widening;
 pub mod will;
 
 use std::sync::Arc;

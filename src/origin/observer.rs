@@ -184,6 +184,7 @@ impl Observer {
         ender.end(super::Ending {
             verdict: Some(Verdict::NotListening),
             suspects: Vec::new(),
+            unread: Vec::new(),
         });
         let address = self.watch.board.view.address.clone();
         let roster = self.watch.roster.clone();

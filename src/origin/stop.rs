@@ -46,6 +46,8 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
     };
     if let Some((signal, name, grace)) = asked {
         process.signal(signal);
+        // Whoever is frozen hears of it only then.
+        process.signal(Signal::CONT);
         if Deadline::within(grace)
             .bound(process.exited())
             .await

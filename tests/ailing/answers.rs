@@ -39,9 +39,10 @@ pub fn answer(request: &Request, to: &mut TcpStream) -> io::Result<()> {
         ["slow" | "compute" | "query", _] => page(request, to, "200 OK", "slept well"),
         ["stop"] => page(request, to, "200 OK", "continued"),
         ["leak", ..] => page(request, to, "200 OK", "has more now"),
-        ["stop-accepting" | "close-listener" | "hand-over", ..] => {
-            page(request, to, "200 OK", "the last answer")
-        }
+        [
+            "stop-accepting" | "close-listener" | "hand-over" | "dawdle",
+            ..,
+        ] => page(request, to, "200 OK", "the last answer"),
         ["truncated"] => {
             head(to, "200 OK", "Content-Length: 1000")?;
             pattern(request, to, 100)

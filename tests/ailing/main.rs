@@ -138,6 +138,25 @@ impl Server {
             answers::answer(&request, &mut connection)?;
         }
         drop(connection);
+        if let ["dawdle", count, read, length] = request.pieces()[..] {
+            return self.dawdle(count, read, length);
+        }
         hoards::fall_ill_afterwards(&request, &self.listener)
+    }
+
+    /// Accepts `count` connections, reads so many bytes of each, and goes on with them after `length` milliseconds.
+    fn dawdle(&self, count: &str, read: &str, length: &str) -> io::Result<()> {
+        let number = |text: &str| text.parse().unwrap_or(0);
+        let mut accepted = Vec::new();
+        for _ in 0..number(count) {
+            let mut connection = self.listener.accept()?;
+            io::Read::read_exact(&mut connection, &mut vec![0; number(read)])?;
+            accepted.push(connection);
+        }
+        thread::sleep(Duration::from_millis(number(length) as u64));
+        for connection in accepted {
+            let _ = self.serve(connection);
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! An incident tells what it cost the clients: who waited, who was asked for twice, who got no good answer.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,12 +48,20 @@ fn wait_cost(leeward: &Leeward, wanted: &Value) {
 
 #[test]
 fn an_incident_tells_what_it_cost_the_clients() {
-    let leeward = behind(&["--threads", "4"], SOON);
+    let ledger = tempfile::NamedTempFile::new().expect("a file");
+    let path = ledger.path().display().to_string();
+    let leeward = behind(&["--threads", "4", "--ledger", &path], SOON);
     let edge = leeward.edge();
     let asks = |method, path| asks(edge, method, path);
     let again = asks("GET", "/slow/3000");
     let lost = asks("POST", "/slow/3001");
-    wait_metric(&leeward, "leeward_exchanges_in_flight 2");
+    let until = Instant::now() + DUE;
+    let read = || fs::read_to_string(ledger.path()).expect("the ledger");
+    // What it has not read could be sent to the next.
+    while read().matches("/slow/300").count() < 2 {
+        assert!(Instant::now() < until, "{}", read());
+        thread::sleep(Duration::from_millis(10));
+    }
     let _frozen = signalled(&leeward, Signal::STOP).expect("it is frozen");
     leeward.wait_log("incident opened", DUE);
     let held = asks("GET", "/");

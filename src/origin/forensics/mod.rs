@@ -34,11 +34,11 @@ pub use sentence::sentence;
 pub use server::{Server, server};
 pub use sockets::{
     AcceptQueue, ByState, Holder, Holders, Listening, SocketRow, TcpRow, TcpState, Traffic,
-    UnixRow, accept_queue, connection, holders,
+    UnixRow, accept_queue, connection, holders, who_holds,
 };
 pub use stat::{Pressure, RunState};
 pub use strain::{Strain, strain};
 pub use stuck::{Stuck, stuck};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
-pub use vital::{Vital, descriptor_limit, is_dying, vital};
+pub use vital::{Vital, descriptor_limit, is_dying, is_stopped, vital};

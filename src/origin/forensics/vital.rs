@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::seen::{self, Seen, exists, text};
 use super::stat::{self, RunState, SchedStat};
+use super::thread::tids;
 use crate::origin::pid::Pid;
 
 /// What one process looks like at one instant. Counters only rise while the process lives, but see `queued`.
@@ -68,6 +69,22 @@ pub fn is_dying(pid: Pid) -> bool {
         Ok(text) => stat::is_exiting(&text).unwrap_or(false),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound && !exists(pid),
     }
+}
+
+/// Whether every thread of a process is stopped by a signal, or over: then none of them runs a step before it is continued,
+/// by a signal that is. `false` where that cannot be known.
+pub fn is_stopped(pid: Pid) -> bool {
+    let stopped = |tid: &Pid| {
+        let stat = parsed(&format!("/proc/{pid}/task/{tid}/stat"), stat::stat);
+        let state = stat.known().map(|stat| stat.state);
+        matches!(
+            state,
+            Some(RunState::Stopped | RunState::Zombie | RunState::Dead)
+        )
+    };
+    let tids = tids(pid, usize::MAX);
+    tids.known()
+        .is_some_and(|tids| !tids.is_empty() && tids.iter().all(stopped))
 }
 
 /// Reads a small file and parses it; a text of another shape is hidden as such.

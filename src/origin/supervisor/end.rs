@@ -1,4 +1,4 @@
-//! The end of a generation: the story first, then the hook, then the ladder, and the burial.
+//! The end of a generation: the story first, then the hook, the proof of what is unread, the ladder, and the burial.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,10 @@ use crate::origin::gate::{Shut, Why};
 use crate::origin::hook::{self, Occasion};
 use crate::origin::incident::{Closing, Incident, Step};
 use crate::origin::lifecycle::Event;
+use crate::origin::stop::Ladder;
+use crate::origin::unread::Unread;
 use crate::origin::verdict::{Confidence, Verdict};
-use crate::origin::{Ending, evidence, stop};
+use crate::origin::{Ending, evidence, stop, unread};
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -64,9 +66,22 @@ impl Supervisor {
         }
         let is_final = self.is_final();
         let current = self.current.as_mut()?;
+        let mut ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
         if let Some((_, ender)) = current.open.take() {
             let findings = incident.as_ref().and_then(|it| it.findings.as_ref());
-            ender.end(Ending::of(verdict, &visits, silence, findings));
+            let ending = Ending::of(verdict, &visits, silence, findings);
+            let address = &self.watch.board.view.address;
+            let unread = match verdict {
+                // The kernel has let go of all it had.
+                Verdict::Exited => Unread::default(),
+                _ if is_final => Unread::default(),
+                _ => unread::prove(&current.process, address, &self.watch.roster, ladder).await,
+            };
+            ender.end(ending.but_unread(&unread.visits));
+            if ladder != Ladder::Kill && !unread.take_back().await {
+                tracing::warn!("what the origin has not read is still in its reach; KILL follows");
+                ladder = Ladder::Kill;
+            }
         }
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
@@ -77,7 +92,6 @@ impl Supervisor {
             told: now - silence.min(now - current.spawned),
             before: self.paid,
         });
-        let ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
             false => self.give_up(),

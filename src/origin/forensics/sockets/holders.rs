@@ -21,6 +21,9 @@ pub struct Holder {
     pub comm: String,
     /// Its descriptor.
     pub descriptor: u32,
+    /// The socket behind it.
+    #[serde(skip)]
+    pub inode: u64,
 }
 
 /// What is known of who holds a listening address.
@@ -62,19 +65,25 @@ pub fn holders(at: &Listening, deadline: Instant) -> Seen<Holders> {
         if inodes.is_empty() {
             return Seen::Known(seen);
         }
-        Seen::from_io(fs::read_dir("/proc"), "/proc").map(|entries| {
-            let pids = entries
-                .flatten()
-                .filter_map(|entry| Pid::new(entry.file_name().to_str()?.parse().ok()?));
-            for pid in pids {
-                if Instant::now() >= deadline {
-                    seen.truncated = true;
-                    break;
-                }
-                look_into(pid, &inodes, &mut seen);
+        who_holds(&inodes, deadline, seen)
+    })
+}
+
+/// Finds every process that holds one of these sockets, as [`holders`] does.
+pub fn who_holds(inodes: &[u64], deadline: Instant, seen: Holders) -> Seen<Holders> {
+    let mut seen = seen;
+    Seen::from_io(fs::read_dir("/proc"), "/proc").map(|entries| {
+        let pids = entries
+            .flatten()
+            .filter_map(|entry| Pid::new(entry.file_name().to_str()?.parse().ok()?));
+        for pid in pids {
+            if Instant::now() >= deadline {
+                seen.truncated = true;
+                break;
             }
-            seen
-        })
+            look_into(pid, inodes, &mut seen);
+        }
+        seen
     })
 }
 
@@ -84,7 +93,9 @@ fn look_into(pid: Pid, inodes: &[u64], seen: &mut Holders) {
         return;
     };
     for (descriptor, link) in links {
-        if matches!(link, Link::Socket { inode } if inodes.contains(&inode)) {
+        if let Link::Socket { inode } = link
+            && inodes.contains(&inode)
+        {
             let stat = parsed(&format!("/proc/{pid}/stat"), stat::stat);
             let comm = stat
                 .known()
@@ -93,6 +104,7 @@ fn look_into(pid: Pid, inodes: &[u64], seen: &mut Holders) {
                 pid,
                 comm,
                 descriptor,
+                inode,
             });
         }
     }

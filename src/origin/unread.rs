@@ -1,0 +1,234 @@
+//! The replay proof: which visits the origin has provably not begun with, so that they may be sent to the next one whatever
+//! they ask for.
+//!
+//! The origin is frozen; what lies unread in its sockets then is what it has not read. A proof holds for as long as nobody
+//! reads it afterwards. Killed out of its freeze, the origin never does. Where it is to be given a grace instead, it would:
+//! a reset of ours does not help, since Linux leaves the reader what had arrived before it (measured on 6.18). So the
+//! bytes are taken back first: we accept what waits to be accepted, and empty the other sockets, by descriptors of the
+//! origin's that the kernel lends us (`pidfd_getfd(2)`). Where it lends none there is no proof.
+//!
+//! An origin that exited by itself leaves no proof: its sockets went with it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, recv};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
+
+use super::evidence::aside;
+use super::forensics::{Holder, Holders, Listening, connection, holders, is_stopped, who_holds};
+use super::process::Process;
+use super::roster::{Roster, VisitId};
+use super::stop::Ladder;
+use crate::ground::addr::OriginAddr;
+use crate::ground::deadline;
+
+/// What was found unread, and what was taken back of it.
+#[derive(Debug, Default)]
+pub struct Unread {
+    /// The visits.
+    pub visits: Vec<VisitId>,
+    /// What the origin had not accepted. Not closed before its visit knows that it ended.
+    accepted: Vec<OwnedFd>,
+    /// Connections the origin has as well, to be emptied once our end has reset them.
+    shared: Vec<OwnedFd>,
+}
+
+/// One visit of which nothing was read.
+struct Candidate {
+    visit: VisitId,
+    peer: SocketAddr,
+    /// Of its connection; 0 while that waits to be accepted.
+    inode: u64,
+}
+
+/// For all threads of the origin to stop; a signal takes microseconds to get there.
+const STOPPING: Duration = Duration::from_millis(100);
+/// For the whole proof.
+const PROVING: Duration = Duration::from_millis(500);
+/// For the edge threads to reset the connections of visits that ended.
+const RESETTING: Duration = Duration::from_millis(200);
+/// So many visits are looked at, the oldest first.
+const MOST: usize = 1024;
+
+/// Freezes the origin and proves what it has not read; `ladder` is how it is to end. It stays frozen, until it is
+/// killed or continued. Takes some milliseconds; nothing is done where no visit is under way, or over a unix socket, whose
+/// peer the kernel does not tell.
+pub async fn prove(
+    process: &Process,
+    address: &OriginAddr,
+    roster: &Roster,
+    ladder: Ladder,
+) -> Unread {
+    let OriginAddr::Tcp(at) = *address else {
+        return Unread::default();
+    };
+    if process.has_exited() || roster.visits(deadline::now(), 1).is_empty() {
+        return Unread::default();
+    }
+    process.signal(Signal::STOP);
+    let visits = roster.visits(deadline::now(), MOST);
+    let peers = visits.iter().filter_map(|it| Some((it.id, it.local?)));
+    let peers: Vec<_> = peers.collect();
+    let runs_on = ladder != Ladder::Kill;
+    let until = Instant::now() + PROVING;
+    let limit = PROVING + Duration::from_millis(100);
+    let found = aside(limit, move || look(at, &peers, runs_on, until)).await;
+    let unread = found.unwrap_or_default();
+    if !unread.visits.is_empty() {
+        let count = unread.visits.len();
+        tracing::info!(
+            count,
+            "the origin has not read these requests; they go to the next"
+        );
+    }
+    unread
+}
+
+impl Unread {
+    /// Empties what the origin could still read, when the visits have been told of their end. `false`: something could
+    /// not be taken back, and the origin must not run on.
+    pub async fn take_back(self) -> bool {
+        if self.shared.is_empty() {
+            return true;
+        }
+        let limit = RESETTING + Duration::from_millis(100);
+        aside(limit, move || self.shared.iter().all(is_emptied))
+            .await
+            .unwrap_or(false)
+    }
+}
+
+fn look(at: SocketAddr, visits: &[(VisitId, SocketAddr)], runs_on: bool, until: Instant) -> Unread {
+    let mut unread = Unread::default();
+    let before = candidates(at, visits);
+    if before.is_empty() {
+        return unread;
+    }
+    let Some(holders) = holding(at, &before, until) else {
+        return unread;
+    };
+    if !all_stopped(&holders, (Instant::now() + STOPPING).min(until)) {
+        return unread;
+    }
+    let is_held = |inode| inode == 0 || holders.iter().any(|it| it.inode == inode);
+    let mut proven = candidates(at, visits);
+    // What was accepted in between has a holder we do not know.
+    proven.retain(|now| {
+        let same = |it: &Candidate| it.visit == now.visit && it.inode == now.inode;
+        before.iter().any(same) && is_held(now.inode)
+    });
+    if runs_on {
+        unread.keep_from(&holders, &mut proven, until);
+    }
+    unread.visits = proven.iter().map(|it| it.visit).collect();
+    unread
+}
+
+fn candidates(at: SocketAddr, visits: &[(VisitId, SocketAddr)]) -> Vec<Candidate> {
+    let unread = |&(visit, peer): &(VisitId, SocketAddr)| {
+        let row = connection(at, peer).known().cloned().flatten()?;
+        let inode = row.inode;
+        (row.untouched() == Some(true)).then_some(Candidate { visit, peer, inode })
+    };
+    visits.iter().filter_map(unread).collect()
+}
+
+/// All who could read: they hold the door, or one of the connections.
+fn holding(at: SocketAddr, candidates: &[Candidate], until: Instant) -> Option<Vec<Holder>> {
+    let door = holders(&Listening::Tcp(at), until).known().cloned()?;
+    let accepted: Vec<_> = candidates.iter().map(|it| it.inode).collect();
+    let seen = who_holds(&accepted, until, Holders::default());
+    let seen = seen.known().cloned()?;
+    let is_whole = !door.truncated && !seen.truncated;
+    let all = door.found.into_iter().chain(seen.found);
+    is_whole.then(|| all.collect())
+}
+
+fn all_stopped(holders: &[Holder], until: Instant) -> bool {
+    loop {
+        if holders.iter().all(|it| is_stopped(it.pid)) {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Unread {
+    /// Takes back what waits to be accepted, and gets hold of what was accepted; what it cannot get is not proven.
+    fn keep_from(&mut self, holders: &[Holder], proven: &mut Vec<Candidate>, until: Instant) {
+        let waits = proven.iter().any(|it| it.inode == 0);
+        let mut taken = Vec::new();
+        let mut seen = Vec::new();
+        for holder in holders {
+            let is_connection = proven.iter().any(|it| it.inode == holder.inode);
+            if seen.contains(&holder.inode) || !(is_connection || waits) {
+                continue;
+            }
+            let descriptor = match lent(holder) {
+                Ok(descriptor) => descriptor,
+                Err(error) => {
+                    let pid = holder.pid;
+                    tracing::warn!(%pid, %error, "what the origin has not read cannot be taken back from it");
+                    continue;
+                }
+            };
+            seen.push(holder.inode);
+            match is_connection {
+                true => self.shared.push(descriptor),
+                false => taken.extend(accepted(descriptor, &mut self.accepted, until)),
+            }
+        }
+        proven.retain(|it| match it.inode {
+            0 => taken.contains(&it.peer),
+            inode => seen.contains(&inode),
+        });
+    }
+}
+
+fn lent(holder: &Holder) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(holder.pid.number()).ok();
+    let pid = pid.and_then(rustix::process::Pid::from_raw);
+    let process = pidfd_open(pid.ok_or(io::ErrorKind::NotFound)?, PidfdFlags::empty())?;
+    let number = i32::try_from(holder.descriptor).map_err(io::Error::other)?;
+    Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
+}
+
+/// Accepts all that wait at a door whose keeper is frozen, into `kept`, and says whose they are.
+fn accepted(door: OwnedFd, kept: &mut Vec<OwnedFd>, until: Instant) -> Vec<SocketAddr> {
+    let door = TcpListener::from(door);
+    let mut peers = Vec::new();
+    // Whether the door makes one wait is the origin's to say: so it is asked only for what is there.
+    while Instant::now() < until && is_ready(&door, PollFlags::IN, Duration::ZERO) {
+        let Ok((connection, peer)) = door.accept() else {
+            break;
+        };
+        peers.push(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+        kept.push(connection.into());
+    }
+    peers
+}
+
+/// Waits until our end has reset the connection, so that nothing more can come, and reads what had.
+fn is_emptied(connection: &OwnedFd) -> bool {
+    if !is_ready(connection, PollFlags::HUP, RESETTING) {
+        return false;
+    }
+    let mut scrap = vec![0; 64 << 10];
+    while recv(connection, &mut scrap[..], RecvFlags::DONTWAIT).is_ok_and(|(_, read)| read > 0) {}
+    true
+}
+
+fn is_ready(descriptor: impl AsFd, flags: PollFlags, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).ok();
+    // A reset is told whatever one asks for.
+    let asked = flags - PollFlags::HUP;
+    let mut asked = [PollFd::from_borrowed_fd(descriptor.as_fd(), asked)];
+    poll(&mut asked, limit.as_ref()).is_ok_and(|_| asked[0].revents().intersects(flags))
+}
