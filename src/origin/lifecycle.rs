@@ -370,3 +370,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lifecycle_model.rs"]
+mod model;

@@ -1,0 +1,220 @@
+//! The lifecycle against a model of the world: random events, by the thousand, and what must hold whatever comes.
+
+use super::*;
+
+/// Random runs; each by its own seed, which is told when it fails.
+const RUNS: u64 = 2000;
+const EVENTS: usize = 200;
+
+/// The world as it is outside of the lifecycle, and what it has been told to do.
+struct World {
+    life: Lifecycle,
+    now: Instant,
+    /// There is a process.
+    runs: bool,
+    /// Requests reach it.
+    open: bool,
+    /// The wait before the last start in this row of failures, where it was not degraded.
+    waited: Duration,
+    random: Random,
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, most: u64) -> u64 {
+        self.next() % most
+    }
+
+    fn of<T: Copy>(&mut self, these: &[T]) -> T {
+        these[self.below(these.len() as u64) as usize]
+    }
+}
+
+impl World {
+    fn begin(seed: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            life: Lifecycle::new(settings::Restart::default(), now),
+            now,
+            runs: false,
+            open: false,
+            waited: Duration::ZERO,
+            random: Random(seed),
+        }
+    }
+
+    /// Something that can happen in this phase; and now and then something that is late or makes no sense.
+    fn event(&mut self) -> Event {
+        let worse = Event::Condemned(self.random.of(&Verdict::ENDINGS));
+        let renew = Event::Renew(self.random.of(&[
+            Verdict::Requested,
+            Verdict::Leaking,
+            Verdict::Scheduled,
+        ]));
+        let tick = Event::Tick;
+        let likely: &[Event] = match self.life.phase() {
+            Phase::Waiting { .. } => &[tick, tick, tick, renew],
+            Phase::Starting { .. } => &[Event::Answered, Event::Exited, worse, renew, tick],
+            Phase::Ready { .. } => &[tick, tick, Event::Answered, Event::Exited, worse, renew],
+            Phase::Draining { .. } => &[Event::Idle, tick, Event::Exited, worse, renew],
+            Phase::Stopping { .. } => &[Event::Gone, tick, Event::Answered, renew],
+            Phase::Over => &[tick, renew, Event::Answered],
+        };
+        match self.random.below(200) {
+            0 => Event::Shutdown,
+            _ => self.random.of(likely),
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        let before = self.life.phase();
+        let dice = self.random.below(1001) as f64 / 1000.0;
+        let order = self.life.on(event, self.now, dice);
+        if matches!((before, event), (Phase::Stopping { .. }, Event::Gone)) {
+            self.runs = false;
+        }
+        match order {
+            Some(Order::Spawn) => {
+                assert!(!self.runs, "a second one is started beside the first");
+                match self.random.below(10) {
+                    0 => self.happens(Event::SpawnFailed),
+                    _ => self.runs = true,
+                }
+            }
+            Some(Order::Welcome) => self.open = true,
+            Some(Order::Drain) => {
+                assert!(self.open, "nothing is under way that could be waited for");
+                self.open = false;
+            }
+            Some(Order::End(_)) => {
+                assert!(self.runs, "there is nothing to end");
+                self.open = false;
+            }
+            None => {}
+        }
+        self.holds(before);
+    }
+
+    /// What must hold whatever happened.
+    fn holds(&mut self, before: Phase) {
+        let phase = self.life.phase();
+        assert!(
+            !self.open || matches!(phase, Phase::Ready { .. }),
+            "open while {phase:?}"
+        );
+        let has_none = matches!(phase, Phase::Waiting { .. } | Phase::Over);
+        assert!(!has_none || !self.runs, "one was left behind: {phase:?}");
+        let is_new = !matches!(before, Phase::Waiting { .. });
+        if let Phase::Waiting { until } = phase
+            && is_new
+        {
+            let wait = until.saturating_duration_since(self.now);
+            let most = self.life.restarts.policy.degraded_every.mul_f64(1.1);
+            assert!(wait <= most, "a wait of {wait:?} is to give up");
+            self.grows(wait);
+        }
+        if before == Phase::Over {
+            assert_eq!(phase, Phase::Over, "it is over");
+        }
+    }
+
+    /// Each wait in a row of failures is as long as the one before, but for its spread, unless that was a renewal's.
+    fn grows(&mut self, wait: Duration) {
+        if wait.is_zero() || self.life.is_degraded() {
+            self.waited = Duration::ZERO;
+            return;
+        }
+        let least = self.waited.mul_f64(0.9 / 1.1);
+        assert!(wait >= least, "{wait:?} after {:?}", self.waited);
+        self.waited = wait;
+    }
+
+    fn time_passes(&mut self) {
+        let milliseconds = self.random.of(&[0, 1, 50, 1000, 20_000]);
+        self.now += Duration::from_millis(milliseconds);
+    }
+
+    /// Lets everything go well from here on.
+    fn calms_down(&mut self) {
+        for _ in 0..8 {
+            match self.life.phase() {
+                Phase::Waiting { until } => {
+                    self.now = self.now.max(until);
+                    let order = self.life.on(Event::Tick, self.now, 0.5);
+                    assert_eq!(order, Some(Order::Spawn));
+                    self.runs = true;
+                }
+                Phase::Starting { .. } => self.happens(Event::Answered),
+                Phase::Draining { .. } => self.happens(Event::Idle),
+                Phase::Stopping { .. } => self.happens(Event::Gone),
+                Phase::Ready { .. } | Phase::Over => return,
+            }
+        }
+        panic!("it does not come to rest: {:?}", self.life.phase());
+    }
+}
+
+/// Runs one world to its end; the seed is told if it breaks.
+fn run(seed: u64, course: impl Fn(&mut World) + std::panic::RefUnwindSafe) {
+    let result = std::panic::catch_unwind(|| course(&mut World::begin(seed)));
+    if let Err(cause) = result {
+        eprintln!("the seed was {seed}");
+        std::panic::resume_unwind(cause);
+    }
+}
+
+#[test]
+fn whatever_happens_there_is_one_process_at_most_and_it_serves_again() {
+    let mut served = 0;
+    for seed in 0..RUNS {
+        run(seed, |world| {
+            for _ in 0..EVENTS {
+                let event = world.event();
+                world.happens(event);
+                world.time_passes();
+            }
+            world.calms_down();
+        });
+        served += 1;
+    }
+    assert_eq!(served, RUNS);
+}
+
+#[test]
+fn what_always_fails_is_degraded_and_tried_for_ever() {
+    for seed in 0..RUNS {
+        run(seed, |world| {
+            for _ in 0..EVENTS {
+                let event = world.event();
+                world.happens(event);
+                world.time_passes();
+            }
+            let mut starts = 0;
+            for _ in 0..100 {
+                match world.life.phase() {
+                    Phase::Waiting { until } => {
+                        world.now = world.now.max(until);
+                        world.life.on(Event::Tick, world.now, 0.5);
+                        world.runs = true;
+                        starts += 1;
+                    }
+                    Phase::Stopping { .. } => world.happens(Event::Gone),
+                    _ => world.happens(Event::Exited),
+                }
+            }
+            if world.life.phase() == Phase::Over {
+                return;
+            }
+            assert!(world.life.is_degraded() && starts >= 30, "{starts} starts");
+        });
+    }
+}
