@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::brought_on::signalled;
 use crate::house::{DUE, behind, incidents, wait_metric};
+use crate::support::origin::processed;
 use crate::support::response::Response;
 use crate::support::{Leeward, h1};
 
@@ -47,12 +48,19 @@ fn wait_cost(leeward: &Leeward, wanted: &Value) {
 
 #[test]
 fn an_incident_tells_what_it_cost_the_clients() {
-    let leeward = behind(&["--threads", "4"], SOON);
+    let ledger = tempfile::NamedTempFile::new().expect("a file");
+    let path = ledger.path().display().to_string();
+    let leeward = behind(&["--threads", "4", "--ledger", &path], SOON);
     let edge = leeward.edge();
     let asks = |method, path| asks(edge, method, path);
     let again = asks("GET", "/slow/3000");
     let lost = asks("POST", "/slow/3001");
-    wait_metric(&leeward, "leeward_exchanges_in_flight 2");
+    // What the origin has not read yet is not lost with it.
+    let until = Instant::now() + DUE;
+    while processed(ledger.path(), "/slow/300") < 2 {
+        assert!(Instant::now() < until, "it is not at both");
+        thread::sleep(Duration::from_millis(10));
+    }
     let _frozen = signalled(&leeward, Signal::STOP).expect("it is frozen");
     leeward.wait_log("incident opened", DUE);
     let held = asks("GET", "/");
