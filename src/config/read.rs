@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Restart, Settings, Spool, Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Replay, Restart, Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -39,6 +39,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         hang: hang(root.section("hang")),
         restart: restart(root.section("restart")),
         hold: hold(root.section("hold")),
+        replay: replay(root.section("replay")),
         incidents: incidents(root.section("incidents")),
         hooks: hooks::hooks(root.section("hooks")),
         status: status(root.section("status")),
@@ -133,6 +134,13 @@ fn hold(mut section: Section<'_, '_, '_>) -> Hold {
     let mut it = Hold::default();
     section.set("timeout", &mut it.timeout, span(Duration::ZERO, DAY));
     section.set("requests", &mut it.requests, count(0, 1_000_000));
+    section.finish();
+    it
+}
+
+fn replay(mut section: Section<'_, '_, '_>) -> Replay {
+    let mut it = Replay::default();
+    section.set("idempotency_key", &mut it.idempotency_key, value::switch);
     section.finish();
     it
 }
