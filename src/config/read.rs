@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Restart, Settings, Spool, Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Replay, Restart, Settings, Spool,
+    Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -41,6 +42,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         hang: hang(root.section("hang")),
         restart: restart(root.section("restart")),
         hold: hold(root.section("hold")),
+        replay: replay(root.section("replay")),
         incidents: incidents(root.section("incidents")),
         hooks: hooks::hooks(root.section("hooks"), is_observed),
         status: status(root.section("status")),
@@ -141,6 +143,13 @@ fn hold(mut section: Section<'_, '_, '_>) -> Hold {
     let mut it = Hold::default();
     section.set("timeout", &mut it.timeout, span(Duration::ZERO, DAY));
     section.set("requests", &mut it.requests, count(0, 1_000_000));
+    section.finish();
+    it
+}
+
+fn replay(mut section: Section<'_, '_, '_>) -> Replay {
+    let mut it = Replay::default();
+    section.set("idempotency_key", &mut it.idempotency_key, value::switch);
     section.finish();
     it
 }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub restart: Restart,
     /// `[hold]`
     pub hold: Hold,
+    /// `[replay]`
+    pub replay: Replay,
     /// `[incidents]`
     pub incidents: Incidents,
     /// `[hooks]`
@@ -322,6 +324,13 @@ pub struct Hold {
     pub timeout: Duration,
     /// Requests held at once.
     pub requests: usize,
+}
+
+/// `[replay]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replay {
+    /// Whether an `Idempotency-Key` makes a POST or a PATCH one that may be sent again.
+    pub idempotency_key: bool,
 }
 
 /// `[incidents]`

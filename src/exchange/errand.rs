@@ -292,6 +292,7 @@ impl Errand {
             delivery: missed.delivery,
             replays: self.replays,
             is_suspect: missed.is_suspect,
+            has_key: self.has_key(),
         };
         let ours = &missed.failure;
         let is_final = matches!(
@@ -313,6 +314,12 @@ impl Errand {
             && !late
             && self.taken.body.is_at_hand()
             && replay::may_replay(&self.taken.head.method, past)
+    }
+
+    fn has_key(&self) -> bool {
+        let by_key = self.thread.shared.settings.replay.idempotency_key;
+        let key = self.taken.head.headers.get("idempotency-key");
+        by_key && key.is_some_and(|key| !key.is_empty())
     }
 
     async fn go_again(&mut self, missed: &Missed, gate: &mut watch::Receiver<Gate>) {

@@ -24,6 +24,8 @@ pub struct Past {
     pub replays: u32,
     /// The origin hung while it was at this request.
     pub is_suspect: bool,
+    /// It bears a key by which the origin, as the operator says, knows it again.
+    pub has_key: bool,
 }
 
 /// A request is sent again once at the most.
@@ -32,12 +34,13 @@ pub const MOST_REPLAYS: u32 = 1;
 /// Whether a request may be sent once more.
 ///
 /// What never reached the origin always may, and what it left unread. What may have reached it may if its method is idempotent
-/// (RFC 9110, section 9.2.2), once, and not if it is suspected to have hung the origin.
+/// (RFC 9110, section 9.2.2) or it has a key (draft-ietf-httpapi-idempotency-key-header), once, and not if it is suspected to have hung the origin.
 pub fn may_replay(method: &Method, past: Past) -> bool {
     match past.delivery {
         Delivery::NeverSent | Delivery::Unread => true,
         Delivery::Unknown => {
-            method.is_idempotent() && past.replays < MOST_REPLAYS && !past.is_suspect
+            let is_known = past.has_key && matches!(*method, Method::POST | Method::PATCH);
+            (method.is_idempotent() || is_known) && past.replays < MOST_REPLAYS && !past.is_suspect
         }
         Delivery::Answered => false,
     }
@@ -52,6 +55,7 @@ mod tests {
             delivery,
             replays: 0,
             is_suspect: false,
+            has_key: false,
         }
     }
 
@@ -76,6 +80,18 @@ mod tests {
             ..unknown
         };
         assert!(!may_replay(&Method::GET, again));
+    }
+
+    #[test]
+    fn what_bears_a_key_is_sent_again_once_too() {
+        let mut past = Past {
+            has_key: true,
+            ..past(Delivery::Unknown)
+        };
+        assert!(may_replay(&Method::POST, past) && may_replay(&Method::PATCH, past));
+        assert!(!may_replay(&Method::CONNECT, past));
+        past.replays = 1;
+        assert!(!may_replay(&Method::POST, past));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! An incident tells what it cost the clients: who waited, who was asked for twice, who got no good answer.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::brought_on::signalled;
 use crate::house::{DUE, behind, incidents, wait_metric};
+use crate::support::origin::processed;
 use crate::support::response::Response;
 use crate::support::{Leeward, h1};
 
@@ -55,11 +55,10 @@ fn an_incident_tells_what_it_cost_the_clients() {
     let asks = |method, path| asks(edge, method, path);
     let again = asks("GET", "/slow/3000");
     let lost = asks("POST", "/slow/3001");
+    // What the origin has not read yet is not lost with it.
     let until = Instant::now() + DUE;
-    let read = || fs::read_to_string(ledger.path()).expect("the ledger");
-    // What it has not read could be sent to the next.
-    while read().matches("/slow/300").count() < 2 {
-        assert!(Instant::now() < until, "{}", read());
+    while processed(ledger.path(), "/slow/300") < 2 {
+        assert!(Instant::now() < until, "it is not at both");
         thread::sleep(Duration::from_millis(10));
     }
     let _frozen = signalled(&leeward, Signal::STOP).expect("it is frozen");

@@ -1,16 +1,19 @@
 //! What was under way when the origin ended is sent to the next one where that does no harm, and then only.
 
+use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
-use crate::house::{DUE, configuration, incidents, sick};
+use crate::house::{DUE, before, behind, configuration, incidents, sick};
 use crate::support::h1;
 use crate::support::origin::processed;
-use crate::support::response::Response;
+use crate::support::response::{Response, pattern};
+use crate::support::scripted::Scripted;
 use crate::support::{Leeward, free_port};
 
 /// A hang is sure after 2 s, and then there are 3 s from TERM to KILL.
@@ -145,4 +148,58 @@ fn what_was_under_way_when_the_origin_died_by_itself_is_sent_again_only_where_th
     kill_process(origin, Signal::KILL).expect("the origin can be killed");
     assert_eq!(slow.join().expect("a client").status, 200);
     assert_eq!(unread.join().expect("a client").status, 502);
+}
+
+/// Asked for `/slow/1500`, the origin is killed while it is at it.
+fn killed_at_work(leeward: &Leeward, ledger: &Path, fields: &[(&str, &str)]) -> u16 {
+    let origin = pid(leeward);
+    let before = processed(ledger, "/slow/1500");
+    let edge = leeward.edge();
+    let status = std::thread::scope(|scope| {
+        let client = scope.spawn(|| h1::request(edge, "POST", "/slow/1500", fields, &[], DUE));
+        let by = Instant::now() + DUE;
+        while processed(ledger, "/slow/1500") == before {
+            assert!(Instant::now() < by, "it is not at work");
+        }
+        let origin = Pid::from_raw(origin as i32).expect("a process number");
+        kill_process(origin, Signal::KILL).expect("the origin can be killed");
+        client.join().expect("a client").expect("an answer").status
+    });
+    assert_eq!(
+        processed(ledger, "/slow/1500") - before,
+        if status == 200 { 2 } else { 1 }
+    );
+    status
+}
+
+#[test]
+fn a_post_that_bears_a_key_is_sent_again_where_the_origin_knows_keys() {
+    let ledger = NamedTempFile::new().expect("a file");
+    let path = ledger.path().display().to_string();
+    let key = [("Idempotency-Key", "\"8e03978e\"")];
+    let deaf = behind(&["--ledger", &path], SOON);
+    assert_eq!(killed_at_work(&deaf, ledger.path(), &key), 502);
+    let knows = format!("{SOON}[replay]\nidempotency_key = true\n");
+    let knowing = behind(&["--ledger", &path], &knows);
+    assert_eq!(killed_at_work(&knowing, ledger.path(), &key), 200);
+    assert_eq!(killed_at_work(&knowing, ledger.path(), &[]), 502);
+}
+
+/// An answer is shown when it is whole, when 64 KiB of it are there, or 50 ms after its head.
+#[test]
+fn an_answer_of_which_the_client_has_seen_nothing_is_asked_for_again() {
+    let asked = AtomicUsize::new(0);
+    let origin = Scripted::tcp(move |request, peer| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n";
+        let _ = peer.write_all(head.as_bytes());
+        let is_first = request.contains("/twice") && asked.fetch_add(1, Ordering::Relaxed) == 0;
+        let given = if is_first { 59_000 } else { 60_000 };
+        let _ = peer.write_all(&pattern(given));
+    });
+    let leeward = before(origin.address(), "");
+    let answer = h1::get(leeward.edge(), "/twice", DUE).expect("a whole answer");
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == pattern(60_000));
+    assert_eq!(origin.heard("/twice").len(), 2);
+    leeward.wait_log("sent to the origin again", DUE);
 }
