@@ -4,6 +4,7 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod recovery;
 mod route;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
+pub use recovery::{Hang, Hold, Replay, Restart};
 pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -271,66 +273,6 @@ pub struct OriginLimits {
     pub descriptors: Option<u64>,
     /// Connections whose clients have ended them, and that it keeps all the same.
     pub close_wait: Option<u64>,
-}
-
-/// `[hang]`: how long silence lasts before it is a hang.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hang {
-    /// Where the evidence is conclusive.
-    pub certain: Duration,
-    /// Where it is not.
-    pub silent: Duration,
-}
-
-/// `[restart]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Restart {
-    /// From the spawn to the first answer.
-    pub startup: Duration,
-    /// From TERM to KILL where the verdict is conclusive.
-    pub grace_certain: Duration,
-    /// From TERM to KILL where it is not.
-    pub grace: Duration,
-    /// From TERM to KILL at a shutdown.
-    pub grace_drain: Duration,
-    /// Whether it is replaced when it leaks, in a quiet moment.
-    pub leaking: bool,
-    /// It is replaced, in a quiet moment, when it has run for this long; `None` is off.
-    pub every: Option<Duration>,
-    /// A quiet moment is waited for no longer than this.
-    pub quiet: Duration,
-    /// For what is under way when it is replaced in peace.
-    pub drain: Duration,
-    /// Whether an origin that is condemned gets ABRT instead of TERM, so that it leaves a core.
-    pub core: bool,
-    /// The second start in a row waits this long, the first none, each further twice as long.
-    pub backoff: Duration,
-    /// No wait is longer.
-    pub backoff_most: Duration,
-    /// Healthy for this long, and the count begins anew.
-    pub forget: Duration,
-    /// So many restarts within `degraded_within` mean that restarting does not help.
-    pub degraded_after: usize,
-    /// See `degraded_after`.
-    pub degraded_within: Duration,
-    /// The wait between starts from then on.
-    pub degraded_every: Duration,
-}
-
-/// `[hold]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hold {
-    /// How long a request waits for a shut gate.
-    pub timeout: Duration,
-    /// Requests held at once.
-    pub requests: usize,
-}
-
-/// `[replay]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Replay {
-    /// Whether an `Idempotency-Key` makes a POST or a PATCH one that may be sent again.
-    pub idempotency_key: bool,
 }
 
 /// `[incidents]`

@@ -15,7 +15,8 @@ use super::shelf::{self, NoIncident, Shelf};
 use super::verbs::{self, Refused, Via};
 use super::{Snapshot, Source, page};
 use crate::ground::deadline::{self, Deadline};
-use crate::origin::{Journal, State, Verb};
+use crate::origin::verdict::Verdict;
+use crate::origin::{Care, Journal, State, Verb};
 
 /// Everything that can be asked for.
 pub(super) struct Routes {
@@ -36,7 +37,7 @@ const MAP: &str = "\
 /status.json  the same for programs
 /metrics      OpenMetrics
 /incidents    the last hundred incidents; one of them at /incidents/ID
-/livez        fails when restarting the origin does not help
+/livez        fails when restarting the origin does not help; where it is only observed, when it hangs
 /readyz       fails while requests do not reach the origin
 /startupz     fails until the origin has answered for the first time
 
@@ -172,6 +173,11 @@ fn livez(all: &Snapshot) -> Answer {
         (State::Degraded, None) => {
             no("restarting the origin does not help; see /incidents".to_owned())
         }
+        // Who only observes can't replace it: whoever asks has to.
+        (State::Hung, _) if all.origin.care == Care::Observed => no(format!(
+            "the origin serves nobody, and whoever started it has to restart it: {}",
+            all.origin.verdict.map_or("no verdict", Verdict::word)
+        )),
         (state, _) => yes(format!("the origin is {}", state.word())),
     }
 }

@@ -103,6 +103,14 @@ fn an_observed_origin_that_is_frozen_is_one_incident_and_is_left_alone() {
     let wanted = format!("process {pid} (ailing) is stopped (state T, no tracer)");
     assert!(sentence.starts_with(&wanted), "{sentence}");
     assert_eq!(told(&before)["state"], "hung");
+    // Whoever can restart it, like a kubelet, asks here.
+    let livez = before.status_get("/livez");
+    assert_eq!(livez.status, 503);
+    assert!(
+        livez.text().contains("has to restart it: stopped"),
+        "{}",
+        livez.text()
+    );
     wait_told(&before, &[format!("opened stopped {pid}")]);
     // It stays as it was found, and stays one incident.
     let answer = h1::get(before.edge(), "/", Duration::from_secs(3));
