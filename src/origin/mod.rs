@@ -20,6 +20,7 @@ pub mod incident;
 pub mod journal;
 pub mod lifecycle;
 mod observer;
+mod orphans;
 mod output;
 pub mod pid;
 mod port;

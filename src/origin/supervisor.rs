@@ -17,7 +17,7 @@ use super::roster::Roster;
 use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
-use super::{Watch, Wish, concurrency, evidence, hook, port};
+use super::{Watch, Wish, concurrency, evidence, hook, orphans, port};
 use crate::config::{obstacle, settings};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
@@ -65,6 +65,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
     let Some(command) = watch.command.take() else {
         return;
     };
+    orphans::take_in();
     watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
     let now = deadline::now();
     let mut supervisor = Supervisor {

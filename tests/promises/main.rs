@@ -40,5 +40,6 @@ mod streams;
 mod streams_of_clients;
 mod told;
 mod traffic;
+mod trees;
 mod tunnels;
 mod verbs;

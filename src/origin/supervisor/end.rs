@@ -11,7 +11,7 @@ use crate::origin::hook::{self, Occasion};
 use crate::origin::incident::{Closing, Incident, Step};
 use crate::origin::lifecycle::Event;
 use crate::origin::verdict::{Confidence, Verdict};
-use crate::origin::{Ending, evidence, stop};
+use crate::origin::{Ending, evidence, orphans, stop};
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -110,6 +110,8 @@ impl Supervisor {
         let obituary = stop::clear(current.process);
         self.watch.board.view.forget_process();
         tracing::info!(%pid, "origin {obituary}");
+        let orphans = orphans::clear().await;
+        orphans.tell();
         if let Some(wound) = &mut self.wound {
             let detection = wound.shut - wound.told;
             if let Some(incident) = &mut wound.incident {
@@ -123,6 +125,10 @@ impl Supervisor {
         }
         if current.never_answered {
             let mut trouble = format!("its last start failed: it {obituary}");
+            if let Some(daemon) = orphans.told() {
+                trouble =
+                    format!("{trouble} and left {daemon} behind; it must stay in the foreground");
+            }
             if let Some(obstacle) = self.obstacle().await {
                 trouble = format!("{trouble}; {obstacle}");
             }
