@@ -5,6 +5,7 @@
 
 pub mod attention;
 mod board;
+pub mod cgroup;
 mod concurrency;
 pub mod cost;
 pub mod dial;

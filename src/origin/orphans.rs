@@ -11,9 +11,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process, set_child_subreaper};
+use rustix::process::{Signal, WaitId, WaitIdOptions, getpgid, kill_process, set_child_subreaper};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::cgroup::Leaf;
 use super::evidence::aside;
 use super::pid::Pid;
 use crate::ground::deadline::{self, Deadline};
@@ -77,39 +78,60 @@ pub fn spare(hook: &mut Command) {
     hook.env(HOOK, "1");
 }
 
-/// Kills every orphan that no hook left behind, and what becomes an orphan by that, until none is left.
+/// Kills every orphan that no hook left behind, and what becomes an orphan by that, until none is left; all that is
+/// in the generation's control group first. Those of its process group were killed before and are only waited for.
 ///
-/// Must be called on the watch thread, when no process of the origin's own is left.
-pub async fn clear() -> Cleared {
-    let deadline = Deadline::within(KILLED);
-    let mut spared = BTreeSet::new();
+/// Must be called on the watch thread, when the origin's first process was reaped.
+pub async fn clear(group: Pid, leaf: Option<Leaf>) -> Cleared {
     let mut killed = BTreeSet::new();
+    if let Some(leaf) = &leaf {
+        killed.extend(leaf.members().into_iter().filter_map(|it| found(it, group)));
+        leaf.kill();
+    }
+    let there = clear_adopted(group, &mut killed).await;
+    if let Some(leaf) = leaf {
+        leaf.remove().await;
+    }
+    let (left, ended) = killed.into_iter().partition(|it| there.contains(&it.pid));
+    Cleared { ended, left }
+}
+
+/// Returns those that are left.
+async fn clear_adopted(group: Pid, killed: &mut BTreeSet<Orphan>) -> Vec<Pid> {
+    let deadline = Deadline::within(KILLED);
+    let (mut spared, mut done) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let mut there = adopted();
         there.retain(|pid| !spared.contains(pid) && !is_reaped(*pid));
+        done.retain(|pid| there.contains(pid));
         for pid in there.iter().copied() {
-            let orphan = Orphan {
-                pid,
-                comm: comm(pid),
-            };
-            if killed.contains(&orphan) {
+            if done.contains(&pid) {
                 continue;
             }
             if aside(LOOKING, move || is_of_a_hook(pid)).await == Some(true) {
                 spared.insert(pid);
-            } else {
-                // A child of ours keeps its number until we reap it.
-                signalled(pid);
-                killed.insert(orphan);
+                continue;
             }
+            killed.extend(found(pid, group));
+            // A child of ours keeps its number until we reap it.
+            signalled(pid);
+            done.insert(pid);
         }
         there.retain(|pid| !spared.contains(pid));
         if there.is_empty() || deadline.is_past(deadline::now()) {
-            let (left, ended) = killed.into_iter().partition(|it| there.contains(&it.pid));
-            return Cleared { ended, left };
+            return there;
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// `None`: it never left the process group.
+fn found(pid: Pid, group: Pid) -> Option<Orphan> {
+    let raw = rustix::process::Pid::from_raw(pid.number() as i32);
+    let its = getpgid(raw).ok()?.as_raw_nonzero().get();
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let comm = name.trim_end().to_owned();
+    (its as u32 != group.number()).then_some(Orphan { pid, comm })
 }
 
 impl Started {
@@ -195,11 +217,6 @@ fn signalled(pid: Pid) {
     if let Err(error) = kill_process(raw, Signal::KILL) {
         tracing::error!(%error, %pid, "cannot kill a process that the origin left behind");
     }
-}
-
-fn comm(pid: Pid) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    name.trim_end().to_owned()
 }
 
 fn is_of_a_hook(pid: Pid) -> bool {

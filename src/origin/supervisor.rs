@@ -7,6 +7,7 @@ mod wound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Domain;
 use super::cost::Cost;
 use super::gate::{Ender, Generation};
 use super::herald::Herald;
@@ -26,6 +27,7 @@ use wound::{Scar, Wound};
 struct Supervisor {
     watch: Watch,
     command: settings::Command,
+    domain: Option<Domain>,
     life: Lifecycle,
     current: Option<Current>,
     wound: Option<Wound>,
@@ -72,6 +74,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         life: Lifecycle::new(watch.settings.restart.clone(), now),
         watch,
         command,
+        domain: Domain::claim(),
         current: None,
         wound: None,
         scar: None,
@@ -188,15 +191,19 @@ impl Supervisor {
             return self.fail_start(trouble);
         }
         let view = &mut self.watch.board.view;
-        let process =
-            match Process::spawn(&self.command, &view.address, &self.watch.settings.restart) {
-                Ok(process) => process,
-                Err(error) => {
-                    let trouble = self.obstacle().await;
-                    let trouble = trouble.unwrap_or_else(|| error.to_string());
-                    return self.fail_start(format!("it cannot be started: {trouble}"));
-                }
-            };
+        let leaf = self
+            .domain
+            .as_ref()
+            .and_then(|it| it.leaf(view.generation + 1));
+        let restart = &self.watch.settings.restart;
+        let process = match Process::spawn(&self.command, &view.address, restart, leaf) {
+            Ok(process) => process,
+            Err(error) => {
+                let trouble = self.obstacle().await;
+                let trouble = trouble.unwrap_or_else(|| error.to_string());
+                return self.fail_start(format!("it cannot be started: {trouble}"));
+            }
+        };
         // What the visits met that were with the generation before says nothing of this one.
         while self.watch.nudges.try_recv().is_ok() {}
         let now = deadline::now();

@@ -1,12 +1,17 @@
 //! Whatever the origin started, however far it went its own way, ends with its generation; and nothing else does.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::house::{DUE, in_front_of, sick};
-use crate::support::{Leeward, h1};
+use crate::house::{DUE, configuration, in_front_of, sick};
+use crate::skip;
+use crate::support::control_group::Unified;
+use crate::support::process::Running;
+use crate::support::standing::Standing;
+use crate::support::{Leeward, free_port, h1};
 
 /// The next request is for the next generation soon.
 const SOON: &str = "[restart]\nbackoff = \"100ms\"\n";
@@ -140,7 +145,7 @@ fn an_origin_that_made_itself_a_daemon_is_told_so() {
         "-c".to_owned(),
         format!("{script} sleep 0.3"),
     ];
-    let config = crate::house::configuration(&command, crate::support::free_port(), SOON);
+    let config = configuration(&command, free_port(), SOON);
     let leeward = Leeward::start(&config);
     leeward.wait_log("gone its own way", DUE);
     let until = Instant::now() + DUE;
@@ -148,5 +153,97 @@ fn an_origin_that_made_itself_a_daemon_is_told_so() {
     while !told().contains("behind; it must stay in the foreground") {
         assert!(Instant::now() < until, "{}", told());
         std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// The control group of version 2 that a process is in.
+fn group_of(pid: u32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it is there");
+    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let name = line.and_then(|path| path.rsplit('/').next());
+    name.expect("a group").to_owned()
+}
+
+fn started_in(group: &Unified) -> Leeward {
+    let command = after(&format!("( {} & )", noted("daemon")));
+    let config = configuration(&command, free_port(), SOON);
+    let leeward = Leeward::start_as(&Standing::in_group(group.path()), &config);
+    leeward.wait_log("origin ready", DUE);
+    leeward
+}
+
+fn stranger() -> Running {
+    Running::start(Command::new("sleep").arg("600"))
+}
+
+#[test]
+fn in_a_control_group_of_its_own_each_generation_has_a_part_that_ends_whole() {
+    let group = match Unified::new() {
+        Ok(group) => group,
+        Err(reason) => skip!(reason),
+    };
+    let mut leeward = started_in(&group);
+    let (first, daemon) = (pid(&leeward), number(&leeward, "daemon"));
+    assert_eq!(group_of(leeward.pid()), "leeward");
+    assert_eq!(
+        [group_of(first), group_of(daemon)],
+        ["origin-1", "origin-1"]
+    );
+    // Of no descent of ours.
+    let mut other = stranger();
+    group.take("origin-1", other.pid());
+    kill(first);
+    replaced(&leeward, first);
+    assert!(is_gone(daemon), "it outlived its generation");
+    assert!(other.wait(DUE).is_some(), "it outlived its group");
+    assert_eq!(group_of(pid(&leeward)), "origin-2");
+    assert!(!group.path().join("origin-1").exists());
+    assert_eq!(leeward.terminate().code(), Some(0));
+    assert!(!group.path().join("origin-2").exists());
+}
+
+#[test]
+fn what_a_leeward_that_was_killed_left_in_its_control_group_is_ended_by_the_next() {
+    let group = match Unified::new() {
+        Ok(group) => group,
+        Err(reason) => skip!(reason),
+    };
+    let mut leeward = started_in(&group);
+    let daemon = number(&leeward, "daemon");
+    leeward.signal(Signal::KILL);
+    let first = leeward.pid();
+    let until = Instant::now() + DUE;
+    while group_has(&group, "leeward", first) {
+        assert!(Instant::now() < until, "it lives on");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!is_gone(daemon), "nobody was there to end it");
+    let next = started_in(&group);
+    next.wait_log("what a Leeward before left of its origin is ended", DUE);
+    let until = Instant::now() + DUE;
+    while !is_gone(daemon) {
+        assert!(Instant::now() < until, "it outlived two of us");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn group_has(group: &Unified, part: &str, pid: u32) -> bool {
+    let procs = group.path().join(part).join("cgroup.procs");
+    let text = std::fs::read_to_string(procs).unwrap_or_default();
+    text.lines().any(|line| line == pid.to_string())
+}
+
+#[test]
+fn a_control_group_that_leeward_shares_is_left_as_it_is() {
+    let group = match Unified::new() {
+        Ok(group) => group,
+        Err(reason) => skip!(reason),
+    };
+    let other = stranger();
+    group.take(".", other.pid());
+    let leeward = started_in(&group);
+    let name = group.path().file_name().expect("a name").to_string_lossy();
+    for pid in [leeward.pid(), pid(&leeward), other.pid()] {
+        assert_eq!(group_of(pid), name);
     }
 }

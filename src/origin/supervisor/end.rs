@@ -105,12 +105,13 @@ impl Supervisor {
 
     /// The group is gone: take the exit status, and say how it ended.
     pub(super) async fn bury(&mut self) -> Option<Event> {
-        let current = self.current.take()?;
+        let mut current = self.current.take()?;
+        let leaf = current.process.take_leaf();
         let pid = current.process.pid();
         let obituary = stop::clear(current.process);
         self.watch.board.view.forget_process();
         tracing::info!(%pid, "origin {obituary}");
-        let orphans = orphans::clear().await;
+        let orphans = orphans::clear(pid, leaf).await;
         orphans.tell();
         if let Some(wound) = &mut self.wound {
             let detection = wound.shut - wound.told;
