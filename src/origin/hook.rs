@@ -15,7 +15,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::group::{Group, launched};
-use super::orphans;
 use crate::config::settings::Hook;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::redact;
@@ -111,7 +110,6 @@ fn start(words: &[String], occasion: &Occasion) -> std::io::Result<(Group, PipeR
         .ok_or(std::io::ErrorKind::InvalidInput)?;
     let mut it: Command = launched(&[], program, arguments.iter().cloned());
     it.envs(occasion.environment());
-    orphans::spare(&mut it);
     let (ours, its) = std::io::pipe()?;
     it.stdout(its.try_clone()?).stderr(its);
     // The command goes, and our copies of the writing end with it.

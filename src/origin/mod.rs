@@ -19,6 +19,7 @@ mod herald;
 mod hook;
 pub mod incident;
 pub mod journal;
+mod leftover;
 pub mod lifecycle;
 mod observer;
 mod orphans;

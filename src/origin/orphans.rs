@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,8 +43,8 @@ pub struct Started(Pid);
 /// What we started. It has the extent of what it describes: the children of this process.
 static STARTED: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
 
-/// Set for a hook and all that it starts.
-const HOOK: &str = "LEEWARD_HOOK";
+/// Set for every hook, and so for all that it starts; see `hook/occasion`.
+const HOOK: &str = "LEEWARD_ID=";
 /// After KILL, only the kernel can still hold a process.
 const KILLED: Duration = Duration::from_secs(5);
 /// Between two looks whether a killed one is gone.
@@ -71,11 +70,6 @@ pub fn take_in() {
             }
         }
     });
-}
-
-/// Marks what a hook starts as none of the origin's.
-pub fn spare(hook: &mut Command) {
-    hook.env(HOOK, "1");
 }
 
 /// Kills every orphan that no hook left behind, and what becomes an orphan by that, until none is left; all that is
@@ -221,8 +215,7 @@ fn signalled(pid: Pid) {
 
 fn is_of_a_hook(pid: Pid) -> bool {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let mark = format!("{HOOK}=1");
     environment
         .split(|byte| *byte == 0)
-        .any(|variable| variable == mark.as_bytes())
+        .any(|variable| variable.starts_with(HOOK.as_bytes()))
 }

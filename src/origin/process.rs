@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 
 use super::cgroup::Leaf;
 use super::group::{Group, launched};
+use super::leftover;
 use super::output::Output;
 use crate::config::settings;
 use crate::ground::addr::OriginAddr;
@@ -43,6 +44,7 @@ impl Process {
         for (name, text) in &command.environment {
             it.env(name, fill(text, address));
         }
+        leftover::mark(&mut it);
         if let Some(directory) = &command.directory {
             it.current_dir(directory);
         }

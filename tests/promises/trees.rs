@@ -247,3 +247,54 @@ fn a_control_group_that_leeward_shares_is_left_as_it_is() {
         assert_eq!(group_of(pid), name);
     }
 }
+
+/// The sick origin as the child of a shell, so that it outlives a Leeward that is killed.
+fn apart(port: u16) -> String {
+    let script = "setsid \"$0\" \"$@\" & wait";
+    let words = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+    let command: Vec<String> = words.into_iter().chain(sick(&[])).collect();
+    configuration(&command, port, SOON)
+}
+
+#[test]
+fn a_port_that_a_killed_leewards_origin_still_holds_is_freed() {
+    let config = apart(free_port());
+    let mut leeward = Leeward::start(&config);
+    let orphan = pid(&leeward);
+    leeward.signal(Signal::KILL);
+    let next = Leeward::start(&config);
+    next.wait_log("that a Leeward before left behind; it was ended", DUE);
+    assert_ne!(pid(&next), orphan);
+    assert!(is_gone(orphan) || !std::fs::exists(format!("/proc/{orphan}/exe")).unwrap_or(false));
+}
+
+/// Two that were given the same port by mistake do not fight for it.
+#[test]
+fn a_port_that_another_living_leewards_origin_holds_is_left_to_it() {
+    let config = apart(free_port());
+    let leeward = Leeward::start(&config);
+    let first = pid(&leeward);
+    let second = Leeward::start(&config);
+    let told = second.wait_log("is held by ailing", DUE);
+    assert!(told.contains(&format!("(process {first})")), "{told}");
+    assert_eq!(pid(&leeward), first);
+}
+
+/// Its server ends each connection first, so that each leaves a TIME_WAIT at its port.
+#[test]
+fn connections_that_are_remembered_hold_no_port() {
+    let leeward = in_front_of(&sick(&[]), SOON);
+    for _ in 0..20 {
+        pid(&leeward);
+    }
+    let port = leeward.origin().rsplit(':').next().unwrap_or_default();
+    let port: u16 = port.parse().expect("a port");
+    let remembered = format!(":{port:04X} ");
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table");
+    let is_remembered = |line: &str| line.contains(&remembered) && line.contains(" 06 ");
+    assert!(table.lines().any(is_remembered), "none in TIME_WAIT");
+    let first = pid(&leeward);
+    kill(first);
+    replaced(&leeward, first);
+    assert!(!leeward.stderr().contains("is held by"));
+}
