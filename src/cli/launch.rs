@@ -2,6 +2,7 @@
 //! becomes the command. Safe calls only, which a threaded process can't make between fork and exec.
 
 use std::os::unix::process::{CommandExt, parent_id};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{
@@ -9,6 +10,7 @@ use rustix::process::{
 };
 
 use crate::ground::sys;
+use crate::origin::cgroup;
 
 /// What to become.
 #[derive(Debug, clap::Args)]
@@ -19,6 +21,9 @@ pub struct Launch {
     /// Let it leave a core as large as our hard limit allows.
     #[arg(long)]
     core: bool,
+    /// The control group it is to live in.
+    #[arg(long)]
+    cgroup: Option<PathBuf>,
     /// The program.
     program: String,
     /// Its arguments.
@@ -38,6 +43,11 @@ impl Launch {
         }
         if parent_id() != self.parent {
             return CANNOT_EXECUTE;
+        }
+        if let Some(group) = &self.cgroup
+            && let Err(error) = cgroup::join(group)
+        {
+            eprintln!("leeward: cannot enter {}: {error}", group.display());
         }
         if self.core
             && let Err(error) = allow_core()

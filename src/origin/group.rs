@@ -9,6 +9,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 
+use super::orphans::Started;
 use super::pid::Pid;
 
 /// A process group of ours, its first member not yet reaped.
@@ -17,6 +18,7 @@ pub struct Group {
     child: Child,
     pid: Pid,
     exit: watch::Receiver<()>,
+    _started: Started,
 }
 
 /// The hidden command of our own binary through which children are started; see `cli/launch`.
@@ -56,7 +58,12 @@ impl Group {
     pub fn start(command: &mut Command) -> io::Result<Self> {
         let mut child = command.spawn().map_err(explained)?;
         match adopt(&child) {
-            Ok((pid, exit)) => Ok(Self { child, pid, exit }),
+            Ok((pid, exit)) => Ok(Self {
+                child,
+                pid,
+                exit,
+                _started: Started::note(pid),
+            }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();

@@ -5,6 +5,7 @@
 
 pub mod attention;
 mod board;
+pub mod cgroup;
 mod concurrency;
 pub mod cost;
 pub mod dial;
@@ -18,8 +19,10 @@ mod herald;
 mod hook;
 pub mod incident;
 pub mod journal;
+mod leftover;
 pub mod lifecycle;
 mod observer;
+mod orphans;
 mod output;
 pub mod pid;
 mod port;

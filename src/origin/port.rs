@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::forensics::{Listening, accept_queue, holders};
+use super::evidence::aside;
+use super::forensics::{Holder, Listening, accept_queue, holders};
+use super::leftover;
 use super::senses::listening;
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
@@ -11,16 +13,24 @@ use crate::ground::deadline::{self, Deadline};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(50);
+/// For a look at an environment, which a process that is held in the kernel may hold up.
+const LOOKING: Duration = Duration::from_millis(200);
 
-/// Why the origin could not listen, should it be started now. Waits a moment for a port to become free;
-/// a unix socket that is left over is no obstacle to most servers.
+/// Why the origin could not listen, should it be started now. Waits a moment for a port to become free, and ends what
+/// holds it if a Leeward before us left it behind; a unix socket that is left over is no obstacle to most servers.
+/// Only listeners count: a connection in TIME_WAIT hinders nobody who sets `SO_REUSEADDR`, as servers do.
 pub async fn trouble(address: &OriginAddr) -> Option<String> {
     let at = listening(address);
     if matches!(at, Listening::Unix(_)) {
         return None;
     }
     let deadline = Deadline::within(PATIENCE);
+    let mut freed = false;
     while let Some(Some(_)) = accept_queue(&at).known() {
+        if !freed {
+            freed = true;
+            free(&at).await;
+        }
         if deadline.is_past(deadline::now()) {
             return Some(told(&at));
         }
@@ -29,12 +39,23 @@ pub async fn trouble(address: &OriginAddr) -> Option<String> {
     None
 }
 
-fn told(at: &Listening) -> String {
+/// Ends those that hold it and that a Leeward before us left behind.
+async fn free(at: &Listening) {
+    for Holder { pid, comm, .. } in found(at) {
+        if aside(LOOKING, move || leftover::end(pid)).await == Some(true) {
+            tracing::warn!(%pid, comm, "{at} was held by a process that a Leeward before left behind; it was ended");
+        }
+    }
+}
+
+fn found(at: &Listening) -> Vec<Holder> {
     let who = holders(at, Instant::now() + PATIENCE);
-    let names: Vec<String> = who
-        .known()
-        .into_iter()
-        .flat_map(|holders| &holders.found)
+    who.known().map_or_else(Vec::new, |who| who.found.clone())
+}
+
+fn told(at: &Listening) -> String {
+    let names: Vec<String> = found(at)
+        .iter()
         .map(|holder| format!("{} (process {})", holder.comm, holder.pid))
         .collect();
     let who = match names.is_empty() {

@@ -4,7 +4,9 @@ use std::io;
 use std::ops::Deref;
 use std::process::{ExitStatus, Stdio};
 
+use super::cgroup::Leaf;
 use super::group::{Group, launched};
+use super::leftover;
 use super::output::Output;
 use crate::config::settings;
 use crate::ground::addr::OriginAddr;
@@ -14,10 +16,11 @@ use crate::ground::addr::OriginAddr;
 pub struct Process {
     group: Group,
     output: Output,
+    leaf: Option<Leaf>,
 }
 
 impl Process {
-    /// Starts `command`, with the origin's address in place of `{port}` and `{address}`.
+    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`.
     ///
     /// Must be called on the watch thread: the death signal is bound to the spawning thread.
     ///
@@ -27,13 +30,21 @@ impl Process {
         command: &settings::Command,
         address: &OriginAddr,
         limits: &settings::Restart,
+        leaf: Option<Leaf>,
     ) -> io::Result<Self> {
-        let options: &[&str] = if limits.core { &["--core"] } else { &[] };
+        let mut options: Vec<&str> = Vec::new();
+        if limits.core {
+            options.push("--core");
+        }
+        if let Some(path) = leaf.as_ref().and_then(|leaf| leaf.path().to_str()) {
+            options.extend(["--cgroup", path]);
+        }
         let arguments = command.arguments.iter().map(|text| fill(text, address));
-        let mut it = launched(options, &command.program, arguments);
+        let mut it = launched(&options, &command.program, arguments);
         for (name, text) in &command.environment {
             it.env(name, fill(text, address));
         }
+        leftover::mark(&mut it);
         if let Some(directory) = &command.directory {
             it.current_dir(directory);
         }
@@ -41,12 +52,21 @@ impl Process {
         let mut group = Group::start(&mut it)?;
         let (stdout, stderr) = group.pipes();
         match Output::listen(stdout, stderr) {
-            Ok(output) => Ok(Self { group, output }),
+            Ok(output) => Ok(Self {
+                group,
+                output,
+                leaf,
+            }),
             Err(error) => {
                 group.discard();
                 Err(error)
             }
         }
+    }
+
+    /// Its control group, which is whoever's takes it from now on.
+    pub fn take_leaf(&mut self) -> Option<Leaf> {
+        self.leaf.take()
     }
 
     /// The last lines it wrote.

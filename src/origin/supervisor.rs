@@ -7,6 +7,7 @@ mod wound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Domain;
 use super::cost::Cost;
 use super::gate::{Ender, Generation};
 use super::herald::Herald;
@@ -19,7 +20,7 @@ use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
 use super::will::Stance;
-use super::{Watch, Wish, concurrency, evidence, hook, port};
+use super::{Watch, Wish, concurrency, evidence, hook, orphans, port};
 use crate::config::{obstacle, settings};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
@@ -28,6 +29,7 @@ use wound::{Scar, Wound};
 struct Supervisor {
     watch: Watch,
     command: settings::Command,
+    domain: Option<Domain>,
     life: Lifecycle,
     current: Option<Current>,
     wound: Option<Wound>,
@@ -68,12 +70,14 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
     let Some(command) = watch.command.take() else {
         return;
     };
+    orphans::take_in();
     watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
     let now = deadline::now();
     let mut supervisor = Supervisor {
         life: Lifecycle::new(watch.settings.restart.clone(), now),
         watch,
         command,
+        domain: Domain::claim(),
         current: None,
         wound: None,
         scar: None,
@@ -203,15 +207,19 @@ impl Supervisor {
             return self.fail_start(trouble);
         }
         let view = &mut self.watch.board.view;
-        let process =
-            match Process::spawn(&self.command, &view.address, &self.watch.settings.restart) {
-                Ok(process) => process,
-                Err(error) => {
-                    let trouble = self.obstacle().await;
-                    let trouble = trouble.unwrap_or_else(|| error.to_string());
-                    return self.fail_start(format!("it cannot be started: {trouble}"));
-                }
-            };
+        let leaf = self
+            .domain
+            .as_ref()
+            .and_then(|it| it.leaf(view.generation + 1));
+        let restart = &self.watch.settings.restart;
+        let process = match Process::spawn(&self.command, &view.address, restart, leaf) {
+            Ok(process) => process,
+            Err(error) => {
+                let trouble = self.obstacle().await;
+                let trouble = trouble.unwrap_or_else(|| error.to_string());
+                return self.fail_start(format!("it cannot be started: {trouble}"));
+            }
+        };
         // What the visits met that were with the generation before says nothing of this one.
         while self.watch.nudges.try_recv().is_ok() {}
         let now = deadline::now();

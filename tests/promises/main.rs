@@ -43,5 +43,6 @@ mod streams;
 mod streams_of_clients;
 mod told;
 mod traffic;
+mod trees;
 mod tunnels;
 mod verbs;

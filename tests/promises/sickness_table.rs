@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::brought_on::{Held, asked, at_a_fifo, frozen_softly, past, pid, signalled, unread};
@@ -20,17 +20,17 @@ struct Sickness {
     action: Action,
 }
 
+/// What it earns. Each is replaced, and what comes next is served.
+#[derive(Clone, Copy)]
 enum Action {
-    /// It is replaced, and what comes next is served.
-    Restarted { surely: bool },
-    /// It is replaced, and its port is not free for the next.
-    InTheWay,
+    /// What was seen proves that it comes to nothing.
+    Proven,
+    /// It may yet come to itself, so it is given longer.
+    WaitedFor,
 }
 
-use Action::{InTheWay, Restarted};
-
-const PROVEN: Action = Restarted { surely: true };
-const WAITED_FOR: Action = Restarted { surely: false };
+const PROVEN: Action = Action::Proven;
+const WAITED_FOR: Action = Action::WaitedFor;
 
 /// Everything is sure soon, so that no row takes longer than a few seconds.
 const SOON: &str = "[hang]\ncertain = \"500ms\"\nsilent = \"1500ms\"\n\
@@ -211,7 +211,7 @@ const REPLACED: &[Sickness] = &[
         "a daemon that holds the door",
         |at| asked(at, "/hand-over/daemon"),
         "exited",
-        InTheWay,
+        PROVEN,
         &["exited with 0"],
     ),
     row(
@@ -278,15 +278,10 @@ fn suffered(sickness: &Sickness) -> Option<String> {
     let incident = incidents(&leeward).remove(0);
     let mut faults = incident_faults(sickness, pid, &incident);
     drop(held);
-    match sickness.action {
-        Restarted { .. } => {
-            let next = h1::get(leeward.edge(), "/", DUE);
-            match next.map(|response| (response.status, response.origin_pid())) {
-                Ok((200, Some(other))) if other != pid => {}
-                other => drop(writeln!(faults, "not replaced: {other:?}")),
-            }
-        }
-        InTheWay => end_the_heir(&leeward),
+    let next = h1::get(leeward.edge(), "/", DUE);
+    match next.map(|response| (response.status, response.origin_pid())) {
+        Ok((200, Some(other))) if other != pid => {}
+        other => drop(writeln!(faults, "not replaced: {other:?}")),
     }
     let judged = &incident["judgement"];
     println!(
@@ -300,25 +295,12 @@ fn suffered(sickness: &Sickness) -> Option<String> {
     (!faults.is_empty()).then(|| format!("{}:\n{faults}{incident:#}", sickness.name))
 }
 
-/// It has left our family, and would outlive us; once it is gone, the door is free.
-fn end_the_heir(leeward: &Leeward) {
-    let told = leeward.wait_log("is held by sleep (process ", DUE);
-    let after = told.split("(process ").nth(1).unwrap_or_default();
-    let number = after
-        .split(')')
-        .next()
-        .and_then(|number| number.parse().ok());
-    let heir = number.and_then(Pid::from_raw).expect("a process number");
-    kill_process(heir, Signal::KILL).expect("it is there");
-    leeward.wait_log_nth("origin ready", 2, DUE);
-}
-
 fn incident_faults(sickness: &Sickness, pid: u32, incident: &Value) -> String {
     let mut faults = String::new();
     let judged = &incident["judgement"];
     let confidence = match sickness.action {
-        Restarted { surely: false } => "inconclusive",
-        Restarted { surely: true } | InTheWay => "conclusive",
+        Action::WaitedFor => "inconclusive",
+        Action::Proven => "conclusive",
     };
     if (&judged["verdict"], &judged["confidence"]) != (&sickness.verdict.into(), &confidence.into())
     {

@@ -1,4 +1,5 @@
-//! A control group (version 1) that a test puts an origin into: little of a processor, or frozen.
+//! Control groups: one of version 1 that a test puts an origin into, with little of a processor or frozen, and one of
+//! version 2 that a test puts Leeward into.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +35,59 @@ impl Group {
     /// Takes in a process with all its threads.
     pub fn take(&self, pid: u32) -> Result<(), Skip> {
         self.set("cgroup.procs", &pid.to_string())
+    }
+}
+
+/// A group of version 2; when dropped, all in it and in its parts are killed, and they are removed.
+pub struct Unified(PathBuf);
+
+impl Unified {
+    /// An empty one, or why there is none.
+    pub fn new() -> Result<Unified, Skip> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let mixed = Path::new("/sys/fs/cgroup/unified");
+        let root = match mixed.exists() {
+            true => mixed,
+            false => Path::new("/sys/fs/cgroup"),
+        };
+        if !root.join("cgroup.controllers").exists() {
+            return Err(Skip("no control groups of version 2".to_owned()));
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = root.join(format!("leeward-unified-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path)
+            .map_err(|error| Skip(format!("control groups of version 2: {error}")))?;
+        match path.join("cgroup.kill").exists() {
+            true => Ok(Unified(path)),
+            false => {
+                let _ = std::fs::remove_dir(&path);
+                Err(Skip("control groups that cannot be killed".to_owned()))
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Puts a process into one of its parts; `.` is itself.
+    pub fn take(&self, part: &str, pid: u32) {
+        let procs = self.0.join(part).join("cgroup.procs");
+        std::fs::write(procs, pid.to_string()).expect("it can be put there");
+    }
+}
+
+impl Drop for Unified {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.0.join("cgroup.kill"), "1");
+        let until = Instant::now() + Duration::from_secs(5);
+        while std::fs::remove_dir(&self.0).is_err() && Instant::now() < until {
+            for part in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+                let _ = std::fs::remove_dir(part.path());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -54,6 +54,16 @@ impl Standing {
         standing.tried()
     }
 
+    /// That of the test itself, in this control group.
+    pub fn in_group(group: &Path) -> Standing {
+        let script = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
+        let group = group.display().to_string();
+        Standing {
+            words: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), group],
+            user: None,
+        }
+    }
+
     /// The same, where /proc shows a user nothing of others.
     pub fn kept_to_itself(uid: u32) -> Result<Standing, Skip> {
         Standing::behind("mount -t proc -o hidepid=2 proc /proc", uid)

@@ -13,7 +13,7 @@ use crate::origin::lifecycle::Event;
 use crate::origin::stop::Ladder;
 use crate::origin::unread::Unread;
 use crate::origin::verdict::{Confidence, Verdict};
-use crate::origin::{Ending, evidence, stop, unread};
+use crate::origin::{Ending, evidence, orphans, stop, unread};
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -121,11 +121,14 @@ impl Supervisor {
 
     /// The group is gone: take the exit status, and say how it ended.
     pub(super) async fn bury(&mut self) -> Option<Event> {
-        let current = self.current.take()?;
+        let mut current = self.current.take()?;
+        let leaf = current.process.take_leaf();
         let pid = current.process.pid();
         let obituary = stop::clear(current.process);
         self.watch.board.view.forget_process();
         tracing::info!(%pid, "origin {obituary}");
+        let orphans = orphans::clear(pid, leaf).await;
+        orphans.tell();
         if let Some(wound) = &mut self.wound {
             let detection = wound.shut - wound.told;
             if let Some(incident) = &mut wound.incident {
@@ -139,6 +142,10 @@ impl Supervisor {
         }
         if current.never_answered {
             let mut trouble = format!("its last start failed: it {obituary}");
+            if let Some(daemon) = orphans.told() {
+                trouble =
+                    format!("{trouble} and left {daemon} behind; it must stay in the foreground");
+            }
             if let Some(obstacle) = self.obstacle().await {
                 trouble = format!("{trouble}; {obstacle}");
             }
