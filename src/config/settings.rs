@@ -4,6 +4,7 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod quarantine;
 mod route;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
+pub use quarantine::Quarantine;
 pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -32,6 +34,8 @@ pub struct Settings {
     pub hang: Hang,
     /// `[restart]`
     pub restart: Restart,
+    /// `[quarantine]`
+    pub quarantine: Quarantine,
     /// `[hold]`
     pub hold: Hold,
     /// `[incidents]`

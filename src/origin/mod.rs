@@ -4,6 +4,7 @@
 //! judges, [`lifecycle`] decides, [`supervisor`] carries it out, [`incident`] is written before the first signal.
 
 pub mod attention;
+mod barrier;
 mod board;
 mod concurrency;
 pub mod cost;
@@ -25,6 +26,7 @@ pub mod pid;
 mod port;
 mod probe;
 mod process;
+pub mod quarantine;
 pub mod records;
 mod roster;
 mod senses;
@@ -35,7 +37,7 @@ pub mod view;
 pub mod will;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -45,14 +47,17 @@ use crate::ground::deadline::{self, Deadline};
 use crate::ground::drain::Drain;
 use crate::ground::ledger::Ledger;
 use crate::ground::redact;
+use barrier::Barrier;
 use board::Board;
 use herald::Herald;
+use quarantine::Record;
 use will::Reply;
 
 pub use ending::Ending;
 pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
+pub use quarantine::Barred;
 pub use roster::{Page, Pulse, Visit, VisitId};
 pub use view::{Care, State, View};
 pub use will::{Stance, Verb};
@@ -63,6 +68,7 @@ pub struct Origin {
     gate: watch::Receiver<Gate>,
     view: watch::Receiver<Arc<View>>,
     roster: roster::Roster,
+    barrier: Barrier,
     nudges: mpsc::Sender<Reading>,
     wishes: mpsc::Sender<Wish>,
 }
@@ -76,6 +82,8 @@ pub struct Watch {
     roster: roster::Roster,
     ledger: Ledger,
     herald: Herald,
+    quarantine: Record,
+    barrier: Barrier,
     nudges: mpsc::Receiver<Reading>,
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
@@ -119,14 +127,18 @@ impl Origin {
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (wish, wishes) = mpsc::channel(WISHES);
         let roster = roster::Roster::new(now);
+        let barrier = Barrier::default();
         let origin = Self {
             gate: gate_seen,
             view: view_seen,
             roster: roster.clone(),
+            barrier: barrier.clone(),
             nudges: nudge,
             wishes: wish,
         };
         let watch = Watch {
+            quarantine: Record::new(settings.quarantine.clone()),
+            barrier,
             settings,
             command,
             journal,
@@ -159,6 +171,12 @@ impl Origin {
     /// A page of the roster for one thread.
     pub fn page(&self) -> Page {
         self.roster.open()
+    }
+
+    /// For how long this request, as the roster would tell it, is kept from the origin because it has hung it
+    /// repeatedly; `None` where it may go. Cheap while nothing is.
+    pub fn quarantined(&self, request: &str, now: Instant) -> Option<Duration> {
+        self.barrier.left(request, now)
     }
 
     /// The requests under way, `most` at the most, the oldest first.
@@ -207,7 +225,7 @@ impl Watch {
     fn stand(&mut self, verb: Verb) -> Reply {
         let now = deadline::now();
         let before = self.board.view.stance;
-        let stance = before.after(verb, now);
+        let stance = before.after(&verb, now);
         self.board.take(stance, now);
         let told = match stance {
             Stance::Serving if before == stance => "it was serving already",

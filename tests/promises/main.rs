@@ -29,6 +29,7 @@ mod manners;
 mod observed;
 mod privileges;
 mod protocols;
+mod quarantine;
 mod real_origins;
 mod routes;
 mod service;
