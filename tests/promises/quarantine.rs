@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use crate::brought_on::pid;
 use crate::house::{DUE, behind, incidents, wait_metric};
+use crate::observed::observing;
 use crate::support::response::Response;
-use crate::support::{Leeward, h1, leeward};
+use crate::support::standing::Standing;
+use crate::support::{Leeward, Origin, h1, leeward};
 use crate::verbs::{done, order};
 
 /// What hangs the origin: it waits for a lock that nobody gives back.
@@ -112,6 +114,19 @@ fn those_who_waited_for_it_do_not_hang_the_origin_again() {
     got.sort_unstable();
     assert_eq!(got, [503, 503, 503, 503, 504]);
     assert_eq!(incidents(&leeward).len(), 1);
+}
+
+#[test]
+fn of_an_origin_that_is_only_observed_it_is_kept_as_well() {
+    let origin = Origin::start(&[]);
+    let more = "silent = \"1500ms\"\n[quarantine]\nafter = 1\n";
+    let leeward = observing(&Standing::own(), origin.address(), more);
+    let edge = leeward.edge();
+    let poison = thread::spawn(move || h1::get(edge, POISON, DUE));
+    wait_metric(&leeward, "leeward_quarantined 1");
+    assert_eq!(get(&leeward, POISON).status, 503);
+    drop(leeward);
+    drop(poison.join());
 }
 
 #[test]
