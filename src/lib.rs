@@ -25,7 +25,8 @@
 //! There are three kinds of threads. The *main* thread waits for signals. The *edge* threads each have a runtime and
 //! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
 //! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
-//! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`].
+//! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`], and by
+//! what is in quarantine.
 //!
 //! # The walk of a request
 //!
@@ -38,7 +39,8 @@
 //!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,
 //!    and only that can be sent. *Here the client's wait ends.*
 //! 4. The rest is an errand (`exchange/errand`): it is run by whoever waits for it, and by itself from when the client
-//!    leaves. `exchange/hold` waits for the gate and for an [`OriginSlot`](origin::OriginSlot); `exchange/forward`
+//!    leaves. `exchange/hold` waits for the gate and for an [`OriginSlot`](origin::OriginSlot), unless the request is in
+//!    [`origin::quarantine`]; `exchange/forward`
 //!    takes a connection (`exchange/leg`, which may have been kept in `exchange/pool`), sends, and takes the answer
 //!    (`exchange/receive`) into a spool (`exchange/spool`) under the origin's deadlines. *The origin is free when its
 //!    answer is whole.*

@@ -95,6 +95,14 @@ enum Command {
     Resume(verbs::Where),
     /// Write down what the origin does now, as for an incident, and disturb nothing.
     Capture(verbs::Where),
+    /// Let requests out of quarantine, where they are because they have hung the origin repeatedly.
+    Release {
+        /// Which: a request as `leeward status` tells it, like "GET /page", or its path; all if nobody says.
+        #[arg(value_name = "REQUEST|all")]
+        request: Option<String>,
+        #[command(flatten)]
+        place: verbs::Where,
+    },
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -125,6 +133,9 @@ pub fn main() -> ExitCode {
         }
         Command::Resume(place) => verbs::carry_out(Verb::Resume, None, &place),
         Command::Capture(place) => verbs::carry_out(Verb::Capture, None, &place),
+        Command::Release { request, place } => {
+            verbs::carry_out(Verb::Release, request.as_deref(), &place)
+        }
         Command::Launch(launch) => launch.launch(),
     };
     ExitCode::from(code)

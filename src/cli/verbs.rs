@@ -26,6 +26,8 @@ pub enum Verb {
     Resume,
     /// Write down what the origin does now, as for an incident, and disturb nothing.
     Capture,
+    /// Let requests out of quarantine.
+    Release,
 }
 
 /// Where the running Leeward is, and how long to wait for it.
@@ -54,14 +56,14 @@ pub struct Where {
 /// Between two looks at what comes of it.
 const EACH: Duration = Duration::from_millis(100);
 
-/// Has `verb` carried out, for `length` where it has one, and waits for what comes of it.
-pub fn carry_out(verb: Verb, length: Option<&str>, place: &Where) -> u8 {
+/// Has `verb` carried out, for the length or of the request in `about` where it has one, and waits for what comes of it.
+pub fn carry_out(verb: Verb, about: Option<&str>, place: &Where) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let done = runtime
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(ordered(verb, length, place)));
+        .and_then(|runtime| runtime.block_on(ordered(verb, about, place)));
     match done {
         Ok(()) => FINE,
         Err(error) => {
@@ -71,9 +73,12 @@ pub fn carry_out(verb: Verb, length: Option<&str>, place: &Where) -> u8 {
     }
 }
 
-async fn ordered(verb: Verb, length: Option<&str>, place: &Where) -> Result<(), String> {
+async fn ordered(verb: Verb, about: Option<&str>, place: &Where) -> Result<(), String> {
     let begun = Instant::now();
-    let path = match length {
+    let path = match about {
+        Some(request) if verb == Verb::Release => {
+            format!("/{}?request={}", verb.word(), encoded(request))
+        }
         Some(length) => format!("/{}?for={length}", verb.word()),
         None => format!("/{}", verb.word()),
     };
@@ -172,6 +177,19 @@ async fn snapshot(url: &str) -> Result<Value, String> {
     serde_json::from_slice(&text).map_err(|error| format!("{url}: not a snapshot: {error}"))
 }
 
+/// As it can stand in a query.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// A refusal in its own words.
 fn told(error: NoAnswer) -> String {
     let NoAnswer::Refused(_, said) = &error else {
@@ -191,6 +209,7 @@ impl Verb {
             Self::Maintenance => "maintenance",
             Self::Resume => "resume",
             Self::Capture => "capture",
+            Self::Release => "release",
         }
     }
 }

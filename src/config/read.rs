@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Replay, Restart, Settings, Spool,
-    Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Quarantine, Replay, Restart, Settings,
+    Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -41,6 +41,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),
         restart: restart(root.section("restart")),
+        quarantine: quarantine(root.section("quarantine")),
         hold: hold(root.section("hold")),
         replay: replay(root.section("replay")),
         incidents: incidents(root.section("incidents")),
@@ -137,6 +138,15 @@ fn in_order(
         ),
     };
     section.complain(key, Wrong::new(message, remedy));
+}
+
+fn quarantine(mut section: Section<'_, '_, '_>) -> Quarantine {
+    let mut it = Quarantine::default();
+    section.set("after", &mut it.after, |v| value::or_off(v, count(1, 100)));
+    section.set("within", &mut it.within, span(Duration::from_secs(1), DAY));
+    section.set("length", &mut it.length, span(Duration::from_secs(1), DAY));
+    section.finish();
+    it
 }
 
 fn hold(mut section: Section<'_, '_, '_>) -> Hold {

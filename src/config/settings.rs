@@ -4,6 +4,7 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod quarantine;
 mod recovery;
 mod route;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
+pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart};
 pub use route::{QUIET, Route, Total};
 
@@ -34,6 +36,8 @@ pub struct Settings {
     pub hang: Hang,
     /// `[restart]`
     pub restart: Restart,
+    /// `[quarantine]`
+    pub quarantine: Quarantine,
     /// `[hold]`
     pub hold: Hold,
     /// `[replay]`

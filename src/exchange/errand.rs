@@ -181,6 +181,9 @@ impl Errand {
         let begun = deadline::now();
         let mut kept = None;
         loop {
+            if let Err(failure) = self.pass() {
+                return self.fail(failure);
+            }
             let open = gate.borrow().clone();
             if let Gate::Open(generation) = open
                 && let Err(failure) = self.join_streams(&generation)
@@ -200,7 +203,9 @@ impl Errand {
                 Ok(slot) => slot,
                 Err(failure) => return self.fail(failure),
             };
-            if let Err(failure) = self.join_streams(slot.generation()) {
+            // What it has waited for may be what put it in quarantine.
+            let passed = self.pass();
+            if let Err(failure) = passed.and_then(|()| self.join_streams(slot.generation())) {
                 return self.fail(failure);
             }
             let wait = deadline::now() - begun;
@@ -223,6 +228,15 @@ impl Errand {
                 }
                 Err(missed) => return self.fail(missed.failure),
             }
+        }
+    }
+
+    /// Passes unless it is in quarantine.
+    fn pass(&self) -> Result<(), Failure> {
+        let origin = &self.thread.shared.origin;
+        match origin.quarantined(&self.request, deadline::now()) {
+            Some(left) => Err(Failure::origin(Phase::Hold, Cause::Quarantined { left })),
+            None => Ok(()),
         }
     }
 

@@ -9,7 +9,8 @@ use http::{Response, StatusCode};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::Loss;
 
-/// The response for a failure. `retry_after` is when it is worth trying again, where waiting helps.
+/// The response for a failure. `retry_after` is when it is worth trying again, where waiting helps and the failure does
+/// not say.
 pub fn response(failure: &Failure, request: &HeaderMap, retry_after: Duration) -> Response<Bytes> {
     let status = status(failure);
     let (body, kind) = match wants_json(request) {
@@ -25,6 +26,10 @@ pub fn response(failure: &Failure, request: &HeaderMap, retry_after: Duration) -
         headers.insert("proxy-status", value);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
+        let retry_after = match failure.cause {
+            Cause::Quarantined { left } => left,
+            _ => retry_after,
+        };
         let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -66,6 +71,7 @@ pub fn loss(failure: &Failure) -> Option<Loss> {
     match (failure.party, failure.phase, &failure.cause) {
         (Party::Client, ..) => None,
         (_, _, Cause::Closed(_)) => Some(Loss::Closed),
+        (_, _, Cause::Quarantined { .. }) => Some(Loss::Quarantined),
         (Party::Edge, Phase::Body | Phase::Answer, _) => Some(Loss::Spool),
         (_, _, Cause::Full { .. } | Cause::NoRoom { .. })
         | (Party::Edge, _, Cause::Unsupported(_)) => Some(Loss::Full),
@@ -130,6 +136,9 @@ fn page(status: StatusCode, failure: &Failure) -> String {
         _ if matches!(failure.cause, Cause::Closed(_)) => {
             "This page is out of service for maintenance. Please come back later."
         }
+        _ if matches!(failure.cause, Cause::Quarantined { .. }) => {
+            "This page has hung the server repeatedly and is out of service for a while. All others are served."
+        }
         Party::Edge => "There is too much to do at the moment. Please try again shortly.",
         Party::Origin if status == StatusCode::SERVICE_UNAVAILABLE => {
             "The server behind this page is being restarted. Please try again shortly."
@@ -163,6 +172,26 @@ mod tests {
         }
     }
 
+    fn quarantined() -> Cause {
+        let left = Duration::from_millis(61_500);
+        Cause::Quarantined { left }
+    }
+
+    #[test]
+    fn a_request_in_quarantine_is_told_so_and_for_how_long() {
+        let failure = Failure::origin(Phase::Hold, quarantined());
+        assert_eq!(loss(&failure), Some(Loss::Quarantined));
+        let response = response(&failure, &HeaderMap::new(), Duration::ZERO);
+        assert_eq!(response.headers()["retry-after"], "62");
+        assert_eq!(
+            response.headers()["proxy-status"],
+            "leeward; error=destination_unavailable; details=\"origin, hold: quarantine: this page has hung the \
+             server repeatedly; it is tried again in 62 s\""
+        );
+        let page = String::from_utf8(response.into_body().to_vec()).unwrap();
+        assert!(page.contains("All others are served"), "{page}");
+    }
+
     #[test]
     fn whose_fault_it_is_decides_the_status() {
         let large = |key| Cause::TooLarge { limit: 1, key };
@@ -183,6 +212,7 @@ mod tests {
                 edge(Phase::Hold, Cause::Closed("it is in maintenance")),
                 503,
             ),
+            (origin(Phase::Hold, quarantined()), 503),
             (origin(Phase::Hold, timed_out()), 503),
             (origin(Phase::Connect, Cause::Refused), 502),
             (origin(Phase::Connect, timed_out()), 504),

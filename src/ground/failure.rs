@@ -89,6 +89,11 @@ pub enum Cause {
     Disk(String),
     /// The operator has taken it out of service, and why.
     Closed(&'static str),
+    /// It is in quarantine, for it has hung the origin repeatedly.
+    Quarantined {
+        /// For how much longer.
+        left: Duration,
+    },
     /// It will not be there in time.
     NotReady,
     /// Nobody listens there.
@@ -223,6 +228,11 @@ impl fmt::Display for Cause {
             Self::Malformed(what) | Self::Unsupported(what) => f.write_str(what),
             Self::Disk(how) => f.write_str(how),
             Self::Closed(why) => f.write_str(why),
+            Self::Quarantined { left } => write!(
+                f,
+                "quarantine: this page has hung the server repeatedly; it is tried again in {} s",
+                left.as_secs_f64().ceil()
+            ),
             Self::NotReady => f.write_str("it will not be ready in time"),
             Self::Refused => f.write_str("nobody listens there"),
             Self::Truncated => f.write_str("ended in the middle"),

@@ -18,7 +18,7 @@ pub struct Cost {
 impl Cost {
     /// Of everything that has happened so far.
     pub fn so_far(ledger: &Ledger) -> Self {
-        let by_us = |loss: &&Loss| **loss != Loss::Closed;
+        let by_us = |loss: &&Loss| !matches!(loss, Loss::Closed | Loss::Quarantined);
         let reasons = Loss::ALL.iter().filter(by_us);
         let lost = reasons.map(|loss| ledger.sum(Count::Lost(*loss)));
         Self {
@@ -54,8 +54,8 @@ mod tests {
             other.count(Count::Lost(loss));
         }
         let cost = Cost::so_far(&ledger).since(before);
-        // What the operator refused is no incident's cost.
-        let lost = Loss::ALL.len() as u64 - 1;
+        // What the operator or the quarantine refused is no incident's cost.
+        let lost = Loss::ALL.len() as u64 - 2;
         assert_eq!((cost.held, cost.replayed, cost.lost), (3, 1, lost));
     }
 }

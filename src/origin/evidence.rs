@@ -109,6 +109,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         growth: view.growths.clone(),
         findings,
         before_kill: None,
+        quarantined: None,
         ending: None,
     }
 }

@@ -40,6 +40,9 @@ pub struct Incident {
     /// What the hook said that was run before the first signal; absent where none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_kill: Option<Ran>,
+    /// The request that is in quarantine for this; absent where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
     /// How it ended and what it cost; absent while it is open.
     pub ending: Option<Closing>,
 }

@@ -4,6 +4,7 @@
 //! judges, [`lifecycle`] decides, [`supervisor`] carries it out, [`incident`] is written before the first signal.
 
 pub mod attention;
+mod barrier;
 mod board;
 pub mod cgroup;
 mod concurrency;
@@ -28,6 +29,7 @@ pub mod pid;
 mod port;
 mod probe;
 mod process;
+pub mod quarantine;
 pub mod records;
 mod renewal;
 mod roster;
@@ -41,7 +43,7 @@ mod widening;
 pub mod will;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -51,14 +53,17 @@ use crate::ground::deadline::{self, Deadline};
 use crate::ground::drain::Drain;
 use crate::ground::ledger::Ledger;
 use crate::ground::redact;
+use barrier::Barrier;
 use board::Board;
 use herald::Herald;
+use quarantine::Record;
 use will::Reply;
 
 pub use ending::Ending;
 pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
+pub use quarantine::Barred;
 pub use roster::{Page, Pulse, Visit, VisitId};
 pub use view::{Care, State, View};
 pub use will::{Stance, Verb};
@@ -69,6 +74,7 @@ pub struct Origin {
     gate: watch::Receiver<Gate>,
     view: watch::Receiver<Arc<View>>,
     roster: roster::Roster,
+    barrier: Barrier,
     nudges: mpsc::Sender<Reading>,
     wishes: mpsc::Sender<Wish>,
 }
@@ -82,6 +88,8 @@ pub struct Watch {
     roster: roster::Roster,
     ledger: Ledger,
     herald: Herald,
+    quarantine: Record,
+    barrier: Barrier,
     nudges: mpsc::Receiver<Reading>,
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
@@ -125,14 +133,18 @@ impl Origin {
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (wish, wishes) = mpsc::channel(WISHES);
         let roster = roster::Roster::new(now);
+        let barrier = Barrier::default();
         let origin = Self {
             gate: gate_seen,
             view: view_seen,
             roster: roster.clone(),
+            barrier: barrier.clone(),
             nudges: nudge,
             wishes: wish,
         };
         let watch = Watch {
+            quarantine: Record::new(settings.quarantine.clone()),
+            barrier,
             settings,
             command,
             journal,
@@ -165,6 +177,12 @@ impl Origin {
     /// A page of the roster for one thread.
     pub fn page(&self) -> Page {
         self.roster.open()
+    }
+
+    /// For how long this request, as the roster would tell it, is kept from the origin because it has hung it
+    /// repeatedly; `None` where it may go. Cheap while nothing is.
+    pub fn quarantined(&self, request: &str, now: Instant) -> Option<Duration> {
+        self.barrier.left(request, now)
     }
 
     /// The requests under way, `most` at the most, the oldest first.
@@ -213,7 +231,7 @@ impl Watch {
     fn stand(&mut self, verb: Verb) -> Reply {
         let now = deadline::now();
         let before = self.board.view.stance;
-        let stance = before.after(verb, now);
+        let stance = before.after(&verb, now);
         self.board.take(stance, now);
         let told = match stance {
             Stance::Serving if before == stance => "it was serving already",

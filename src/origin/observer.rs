@@ -55,6 +55,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         paid: Cost::default(),
     };
     loop {
+        observer.watch.release_due(deadline::now());
         let generation = observer
             .open
             .as_ref()
@@ -114,6 +115,7 @@ impl Observer {
                     .to_owned(),
             ),
             Verb::Capture => self.capture().await,
+            Verb::Release(request) => self.watch.release(request.as_deref()),
             _ => self.watch.stand(wish.verb),
         };
         // Whoever asked may have gone.

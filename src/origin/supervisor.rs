@@ -90,6 +90,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             Next::Wish(wish) => supervisor.grant(wish).await,
             Next::StanceOver => supervisor.resume(),
         }
+        supervisor.watch.release_due(deadline::now());
         supervisor.settle(deadline::now()).await;
         if supervisor.life.phase() == Phase::Over {
             break;

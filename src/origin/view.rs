@@ -1,6 +1,7 @@
 //! What the watch tells of the origin: the whole picture at one instant, replaced at each change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::growth::Growths;
@@ -8,6 +9,7 @@ use super::incident::Summary;
 use super::lifecycle::{Lifecycle, Phase};
 use super::pid::Pid;
 use super::probe::Reading;
+use super::quarantine::Barred;
 use super::verdict::{Judgement, Verdict};
 use super::will::Stance;
 use crate::ground::addr::OriginAddr;
@@ -93,6 +95,8 @@ pub struct View {
     pub incidents: Vec<Summary>,
     /// Why the last start failed, if it did.
     pub trouble: Option<String>,
+    /// The requests that are kept from it, the last one last; those whose time is just over, too.
+    pub quarantine: Arc<[Barred]>,
 }
 
 /// How many probes ended, by what came of them.
@@ -185,6 +189,7 @@ impl View {
             probes: Probes::default(),
             incidents: Vec::new(),
             trouble: None,
+            quarantine: Arc::default(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! What the operator wants, beside what the origin does: whether requests may reach it, and whether a hang is acted on.
 //! Pure: `now` comes in.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gate::{Gate, Shut, Why};
 
 /// What an operator asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
     /// Another generation, once what is under way is done; requests are held meanwhile.
     Restart,
@@ -20,6 +21,8 @@ pub enum Verb {
     Resume,
     /// Write down what the origin does now, and disturb nothing.
     Capture,
+    /// Let this request out of quarantine, or all of them.
+    Release(Option<Arc<str>>),
 }
 
 /// What was done, or why it was not.
@@ -52,13 +55,13 @@ impl Stance {
     pub const WORDS: [&'static str; 4] = ["serving", "paused", "draining", "maintenance"];
 
     /// What a verb makes of it; the others leave it as it is.
-    pub fn after(self, verb: Verb, now: Instant) -> Self {
+    pub fn after(self, verb: &Verb, now: Instant) -> Self {
         match verb {
-            Verb::Restart | Verb::Capture => self,
+            Verb::Restart | Verb::Capture | Verb::Release(_) => self,
             Verb::Resume => Self::Serving,
             Verb::Drain => Self::Draining,
             Verb::Pause(length) => Self::Paused {
-                until: now + length,
+                until: now + *length,
             },
             Verb::Maintenance(length) => Self::Maintenance {
                 until: length.map(|length| now + length),
@@ -145,12 +148,12 @@ mod tests {
             ),
         ];
         for (verb, reason, until) in table {
-            let stance = Stance::Serving.after(verb, now);
+            let stance = Stance::Serving.after(&verb, now);
             assert_eq!((why(stance, now), stance.until()), (reason, until));
-            for same in [Verb::Restart, Verb::Capture] {
-                assert_eq!(stance.after(same, now), stance);
+            for same in [Verb::Restart, Verb::Capture, Verb::Release(None)] {
+                assert_eq!(stance.after(&same, now), stance);
             }
-            assert_eq!(stance.after(Verb::Resume, now), Stance::Serving);
+            assert_eq!(stance.after(&Verb::Resume, now), Stance::Serving);
         }
         assert_eq!(why(Stance::Serving, now), Why::Down);
     }

@@ -49,6 +49,7 @@ and by POST, with the token or through the control socket
 /maintenance  refuses all requests and leaves the origin alone, ?for=1h
 /resume       ends these three
 /capture      writes down what the origin does now
+/release      lets requests out of quarantine, ?request=GET%20/page or all
 ";
 
 /// An order is answered within this, even where it is carried out later.

@@ -41,6 +41,7 @@ pub fn render(incident: &Value) -> String {
     }
     let mut rows = Rows(Vec::new());
     judged(&mut rows, incident);
+    rows.several("in quarantine for it", [word(&incident["quarantined"])]);
     cost(&mut rows, &incident["ending"]);
     rows.write(&mut text);
     visits(&mut text, list(&incident["visits"]));
@@ -246,6 +247,7 @@ mod tests {
                 "truncated": "left out: some threads"},
             "before_kill": {"command": "gdb -p 7", "end": "exited with 0", "took_seconds": 0.25,
                 "output": ["#0 read ()"], "omitted_bytes": 1024},
+            "quarantined": "GET /bad",
             "ending": {"obituary": "was ended by signal 9", "detection_seconds": 1.5,
                 "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 1, "lost": 2}},
         }));
@@ -255,6 +257,7 @@ mod tests {
             "  for it                asleep for 1.6 s",
             "  against, or not seen  no wait channel",
             "  it held               812 descriptors, 12 at its start, 96 more an hour, at its limit in 2 h 6 min",
+            "in quarantine for it    GET /bad",
             "  left out              left out: some threads",
             "  not seen              not permitted",
             "it ended                was ended by signal 9",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::snapshot::Fate;
-use super::words::{about, bytes, counted, grown, length, loss, moment, number};
+use super::words::{about, bytes, counted, grown, length, loss, moment, number, quarantined};
 use crate::origin::{Care, State};
 
 /// The text, its last line ended. What the JSON lacks is left out: it may come from another version of Leeward.
@@ -143,6 +143,12 @@ fn traffic(rows: &mut Rows, json: &Value) {
     rows.several("waiting", [queued, held]);
     rows.several("answers", [by_word(&traffic["answered"])]);
     rows.several("lost", [by_word_as(&traffic["lost"], loss)]);
+    for it in list(&json["quarantine"]) {
+        let hangs = it["hangs"].as_u64().unwrap_or_default();
+        let left = it["ends_in_seconds"].as_f64().unwrap_or_default();
+        let told = word(&it["request"]).map(|request| quarantined(&request, hangs, left));
+        rows.several("quarantine", [told]);
+    }
     let took = &traffic["spans"]["total"];
     let part = |key: &str, share: &str| Some(format!("{share} {}", length(took[key].as_f64()?)));
     rows.several(

@@ -1,5 +1,6 @@
 //! Operators' verbs: from a POST to what the watch is asked to do, for those who may.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -50,6 +51,7 @@ pub(super) fn verb(uri: &Uri) -> Option<Result<Verb, Refused>> {
         "/resume" => Ok(Verb::Resume),
         "/drain" => Ok(Verb::Drain),
         "/capture" => Ok(Verb::Capture),
+        "/release" => Ok(Verb::Release(named(uri.query().unwrap_or_default()))),
         "/pause" => length(LONGEST_PAUSE).map(|it| Verb::Pause(it.unwrap_or(PAUSE))),
         "/maintenance" => length(LONGEST_MAINTENANCE).map(Verb::Maintenance),
         _ => return None,
@@ -77,6 +79,29 @@ pub(super) fn admit(via: Via, headers: &HeaderMap, token: Option<&str>) -> Resul
 fn is_same(said: &[u8], token: &[u8]) -> bool {
     let differs = said.iter().zip(token).fold(0, |all, (a, b)| all | (a ^ b));
     std::hint::black_box(differs) == 0 && said.len() == token.len()
+}
+
+/// The request that is named by `request=`; none for all.
+fn named(query: &str) -> Option<Arc<str>> {
+    let said = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("request="))?;
+    let named = decoded(said);
+    (named != "all" && !named.is_empty()).then(|| named.into())
+}
+
+/// `%20` and its like become what they stand for; what stands for nothing stays as it is.
+fn decoded(said: &str) -> String {
+    let mut bytes = Vec::with_capacity(said.len());
+    let mut rest = said.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| *first == b'%');
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = byte.map_or(after, |_| &after[2..]);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn length(
@@ -125,6 +150,18 @@ mod tests {
             );
         }
         assert_eq!(asked("/metrics"), None);
+    }
+
+    #[test]
+    fn what_is_released_is_named_or_it_is_all() {
+        let release = |named: Option<&str>| Some(Ok(Verb::Release(named.map(Arc::from))));
+        for all in ["/release", "/release?request=", "/release?request=all"] {
+            assert_eq!(asked(all), release(None), "{all}");
+        }
+        let one = asked("/release?request=GET%20/a%2520b");
+        assert_eq!(one, release(Some("GET /a%20b")));
+        let odd = asked("/release?x=1&request=/100%&y=2");
+        assert_eq!(odd, release(Some("/100%")));
     }
 
     #[test]

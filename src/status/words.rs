@@ -38,8 +38,15 @@ pub(super) fn loss(word: &str) -> &str {
         "bad_answer" => "no good answer",
         "spool" => "the answer was too large",
         "closed" => "taken out of service",
+        "quarantined" => "in quarantine",
         unknown => unknown,
     }
+}
+
+/// A request that is kept from the origin, with what brought it there and for how much longer.
+pub(super) fn quarantined(request: &str, hangs: u64, seconds: f64) -> String {
+    let hangs = counted(hangs, "hang");
+    format!("{request} after {hangs}, for another {}", length(seconds))
 }
 
 fn meaning(state: State, care: Care) -> &'static str {

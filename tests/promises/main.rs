@@ -30,6 +30,7 @@ mod manners;
 mod observed;
 mod privileges;
 mod protocols;
+mod quarantine;
 mod real_origins;
 mod renewals;
 mod replays;

@@ -16,7 +16,7 @@ use crate::support::response::Response;
 use crate::support::{Leeward, h1, leeward};
 
 /// `leeward VERB`, through the socket of this one.
-fn order(to: &Leeward, words: &[&str]) -> Output {
+pub fn order(to: &Leeward, words: &[&str]) -> Output {
     let socket = to.directory().join("leeward.sock");
     let (socket, url) = (
         socket.display().to_string(),
@@ -27,7 +27,7 @@ fn order(to: &Leeward, words: &[&str]) -> Output {
 }
 
 /// The same, which is carried out; what it said.
-fn done(to: &Leeward, words: &[&str]) -> String {
+pub fn done(to: &Leeward, words: &[&str]) -> String {
     let output = order(to, words);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -32,6 +32,8 @@ pub enum Loss {
     Spool,
     /// The operator had taken it out of service.
     Closed,
+    /// It was in quarantine, for it had hung the origin repeatedly.
+    Quarantined,
 }
 
 /// A span of an exchange whose length is kept in a histogram.
@@ -82,7 +84,7 @@ impl Class {
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Wait,
         Self::Full,
         Self::Died,
@@ -90,6 +92,7 @@ impl Loss {
         Self::BadAnswer,
         Self::Spool,
         Self::Closed,
+        Self::Quarantined,
     ];
 
     /// One lower-case word.
@@ -102,6 +105,7 @@ impl Loss {
             Self::BadAnswer => "bad_answer",
             Self::Spool => "spool",
             Self::Closed => "closed",
+            Self::Quarantined => "quarantined",
         }
     }
 }

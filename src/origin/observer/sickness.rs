@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Observer;
 use crate::ground::deadline;
+use crate::origin::Ending;
 use crate::origin::cost::Cost;
 use crate::origin::evidence::{self, Subject};
 use crate::origin::forensics::{Seen, Server};
@@ -79,7 +80,15 @@ impl Observer {
             visits,
             subject: Subject::Observed(server.part(|server| server.pid)),
         };
-        let incident = evidence::gather(&self.watch, scene).await;
+        let mut incident = evidence::gather(&self.watch, scene).await;
+        let findings = incident.findings.as_ref();
+        let ending = Ending::of(
+            incident.judgement.verdict,
+            &incident.visits,
+            detection,
+            findings,
+        );
+        incident.quarantined = self.watch.blame(&ending, &incident.visits, since);
         tracing::error!(
             verdict = incident.judgement.verdict.word(),
             incident = incident.id,

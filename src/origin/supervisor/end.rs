@@ -51,7 +51,9 @@ impl Supervisor {
                 visits: visits.clone(),
                 subject: evidence::Subject::Owned(&current.process),
             };
-            let opened = evidence::gather(&self.watch, seen).await;
+            let mut opened = evidence::gather(&self.watch, seen).await;
+            let ending = Ending::of(verdict, &visits, silence, opened.findings.as_ref());
+            opened.quarantined = self.watch.blame(&ending, &visits, now);
             confidence = opened.judgement.confidence;
             tracing::error!(
                 verdict = verdict.word(),

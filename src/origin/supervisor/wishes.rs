@@ -17,6 +17,7 @@ impl Supervisor {
         let reply = match wish.verb {
             Verb::Restart => self.renew().await,
             Verb::Capture => self.capture().await,
+            Verb::Release(request) => self.watch.release(request.as_deref()),
             _ => self.watch.stand(wish.verb),
         };
         self.tell();

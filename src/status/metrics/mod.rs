@@ -125,6 +125,9 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests sent to the origin a second time.";
     let replayed = exchanges.replayed;
     to.counter("leeward_exchanges_replayed", help, PLAIN, replayed)?;
+    let help = "Requests (methods and paths) that are kept from the origin because they have hung it repeatedly.";
+    let quarantined = Some(all.quarantine.len() as u64);
+    to.gauge("leeward_quarantined", help, PLAIN, quarantined)?;
     let help = "Answers given to clients, by the class of their status.";
     let answered = &traffic.answered;
     to.counters("leeward_answers", help, PLAIN, "class", answered)?;
@@ -253,6 +256,7 @@ mod tests {
             "leeward_memory_reserved_bytes 68157440",
             "leeward_memory_limit_bytes 1073741824",
             "leeward_connections_shed_total{reason=\"handshakes\"} 0",
+            "leeward_quarantined 0",
             "leeward_spool_budget_bytes 67108864",
             "leeward_origin_state{state=\"hung\"} 1",
             "leeward_origin_state{state=\"ready\"} 0",

@@ -1,7 +1,7 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
-use super::super::snapshot::{ByWord, OriginFacts, Snapshot};
-use super::super::words::{bytes, counted, grown, length, loss, number};
+use super::super::snapshot::{ByWord, OriginFacts, Quarantined, Snapshot};
+use super::super::words::{bytes, counted, grown, length, loss, number, quarantined};
 use crate::origin::Care;
 use crate::origin::growth::{Grown, Holding};
 
@@ -138,12 +138,20 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         ("answers", Some(by_word(&traffic.answered))),
         ("made by Leeward", Some(number(traffic.answered_by_edge))),
         ("lost", Some(by_word_as(&traffic.lost, loss))),
+        ("in quarantine", quarantine(&all.quarantine)),
         ("clients too slow", Some(by_word(&traffic.client_timeouts))),
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
         ("bodies at rest", Some(spool)),
         ("memory for clients", Some(memory)),
     ]
+}
+
+fn quarantine(all: &[Quarantined]) -> Option<String> {
+    let told = all
+        .iter()
+        .map(|it| quarantined(&it.request, it.hangs as u64, it.ends_in_seconds));
+    (!all.is_empty()).then(|| told.collect::<Vec<_>>().join("; "))
 }
 
 /// Those that are not 0, or `none`.

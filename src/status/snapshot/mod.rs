@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// Requests that wait.
     pub waiting: Waiting,
+    /// Requests that are kept from the origin because they have hung it repeatedly, the last one last; 64 at the most.
+    pub quarantine: Vec<Quarantined>,
     /// Where bodies rest.
     pub spool: Spool,
     /// Memory for clients.
@@ -75,6 +77,19 @@ pub struct Waiting {
     pub queued: usize,
     /// For the gate.
     pub held: usize,
+}
+
+/// A request that is kept from the origin.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quarantined {
+    /// The method, and the target up to its query.
+    pub request: String,
+    /// How many hangs brought it here.
+    pub hangs: usize,
+    /// Since when.
+    pub since: String,
+    /// When it is over.
+    pub ends_in_seconds: f64,
 }
 
 /// Bodies at rest, in bytes.
@@ -137,6 +152,17 @@ impl Snapshot {
                 queued: gauges.queued,
                 held: gauges.held,
             },
+            quarantine: view
+                .quarantine
+                .iter()
+                .filter(|barred| barred.until > now)
+                .map(|barred| Quarantined {
+                    request: barred.request.as_ref().to_owned(),
+                    hangs: barred.hangs,
+                    since: facts.time(barred.since),
+                    ends_in_seconds: seconds(barred.until - now),
+                })
+                .collect(),
             spool: Spool {
                 used_bytes: gauges.spool_used,
                 budget_bytes: facts.spool_budget,
