@@ -17,7 +17,7 @@
 //! | [`edge`] | clients, but not what a request is for: it is given a [`edge::Handler`] | config, ground |
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
 //! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
-//! | [`status`] | nothing of its own: it tells, from one [`status::Snapshot`] | origin's handle and records, config, ground |
+//! | [`status`] | nothing of its own: it tells, from one [`status::Snapshot`], and passes on what operators want | origin's handle and records, config, ground |
 //! | [`bundled`] | the web server that is inside the program, for a first look and for tests | ground |
 //! | [`app`] | how the rooms are joined: it binds everything, starts the threads, drains | all rooms but bundled |
 //! | [`cli`] | the command line, a thin file a command | all |
@@ -59,7 +59,7 @@
 //! 1. `origin/senses` probes the origin, looks at its process, and hears from the visits under way
 //!    (`origin/roster`). A silence is looked at closely before long: one connection that holds the whole origin
 //!    (`origin/forensics/stuck`) is proof. [`origin::attention`] lays all that out as
-//!    [`Evidence`](origin::verdict::Evidence).
+//!    [`Evidence`](origin::verdict::Evidence), with how what it holds has grown ([`origin::growth`]).
 //! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
 //! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the
 //!    order out. An origin that is not ours has `origin/observer` instead, which finds its process
@@ -69,12 +69,18 @@
 //!    [`Incident`](origin::incident::Incident) is in the [`journal`](origin::journal), on the disk, *before the first
 //!    signal*. A hook of the operator's may look at the process then (`origin/hook`).
 //! 5. The generation ends: it is frozen, and `origin/unread` proves which visits it has not begun with. Those in flight
-//!    learn their [`Ending`](origin::Ending), and each goes through step 5 above. `origin/stop` goes down the ladder, TERM, grace, KILL, for the whole group, and reaps.
+//!    learn their [`Ending`](origin::Ending), and each goes through step 5 above. `origin/stop` goes down the ladder, TERM,
+//!    grace, KILL, for the whole group, and reaps; what left the group is ended by its control group
+//!    (`origin/cgroup`) or by its descent (`origin/orphans`).
 //! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and
 //!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours.
 //! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
-//!    and the incident is closed with its cost.
+//!    and the incident is closed with its cost ([`origin::cost`]).
+//!
+//! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator
+//! wants it so. What operators want is a value of its own ([`origin::will`]), and the gate that others see is made of
+//! both by `origin/board`.
 //!
 //! # Where a change belongs
 //!
