@@ -107,7 +107,7 @@ impl Group {
     /// How its first process ended, in words, if it has exited; it is not reaped by this.
     pub fn fate(&self) -> Option<String> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let pid = rustix::process::Pid::from_raw(self.pid.number() as i32)?;
+        let pid = self.pid.raw()?;
         let status = rustix::process::waitid(WaitId::Pid(pid), options).ok()??;
         let raw = match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => code << 8,
@@ -119,7 +119,7 @@ impl Group {
 
     /// Sends a signal to the whole group. That nobody is left to receive it is no error.
     pub fn signal(&self, signal: Signal) {
-        let Some(group) = rustix::process::Pid::from_raw(self.pid.number() as i32) else {
+        let Some(group) = self.pid.raw() else {
             return;
         };
         match rustix::process::kill_process_group(group, signal) {

@@ -25,7 +25,7 @@ pub fn mark(origin: &mut Command) {
 /// Kills a process if a Leeward that is no more left it behind; whether it did. Reads its environment, which may take
 /// as long as the kernel holds the process.
 pub fn end(pid: Pid) -> bool {
-    let raw = rustix::process::Pid::from_raw(pid.number() as i32);
+    let raw = pid.raw();
     // Opened before the look: what is signalled is what was looked at, whoever has its number by then.
     let Some(Ok(process)) = raw.map(|raw| pidfd_open(raw, PidfdFlags::empty())) else {
         return false;
@@ -57,7 +57,7 @@ fn marked_by(environment: &[u8]) -> Option<(Pid, u64)> {
 
 /// One that may not be seen may live.
 fn is_no_more(leeward: Pid, then: u64) -> bool {
-    let raw = rustix::process::Pid::from_raw(leeward.number() as i32);
+    let raw = leeward.raw();
     let is_free = raw.is_some_and(|raw| test_kill_process(raw) == Err(rustix::io::Errno::SRCH));
     let seen = vital(leeward);
     let has_exited = matches!(seen.state.known(), Some(RunState::Zombie | RunState::Dead));

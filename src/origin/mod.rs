@@ -55,8 +55,10 @@ use crate::ground::ledger::Ledger;
 use crate::ground::redact;
 use barrier::Barrier;
 use board::Board;
+use cost::Cost;
 use herald::Herald;
 use quarantine::Record;
+use verdict::Judgement;
 use will::Reply;
 
 pub use ending::Ending;
@@ -88,6 +90,8 @@ pub struct Watch {
     roster: roster::Roster,
     ledger: Ledger,
     herald: Herald,
+    /// What clients had paid when nothing was wrong last.
+    paid: Cost,
     quarantine: Record,
     barrier: Barrier,
     nudges: mpsc::Receiver<Reading>,
@@ -152,6 +156,7 @@ impl Origin {
             roster,
             ledger,
             herald: Herald::new(),
+            paid: Cost::default(),
             nudges,
             wishes,
             told: None,
@@ -227,6 +232,14 @@ impl Watch {
 }
 
 impl Watch {
+    /// A judgement was passed: tells of it if it is news, and remembers what clients had paid while nothing was wrong.
+    fn hear(&mut self, judgement: &Judgement) {
+        if !judgement.verdict.is_suspect() {
+            self.paid = Cost::so_far(&self.ledger);
+        }
+        self.herald.hear(judgement, deadline::now());
+    }
+
     /// Stands as the operator wants it, and says how that is.
     fn stand(&mut self, verb: Verb) -> Reply {
         let now = deadline::now();

@@ -6,7 +6,6 @@ mod sickness;
 
 use std::sync::Arc;
 
-use super::cost::Cost;
 use super::evidence::{self, Subject};
 use super::forensics::{Seen, Server};
 use super::gate::{Ender, Generation};
@@ -33,8 +32,6 @@ struct Observer {
     lost: Option<Server>,
     /// What it suffers from, from the verdict until it answers again.
     sickness: Option<Sickness>,
-    /// What clients had paid when nothing was wrong last.
-    paid: Cost,
 }
 
 /// Observes until the drain begins.
@@ -52,7 +49,6 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         server: Seen::Hidden("no process of it was seen yet".to_owned()),
         lost: None,
         sickness: None,
-        paid: Cost::default(),
     };
     loop {
         observer.watch.release_due(deadline::now());
@@ -88,10 +84,7 @@ impl Observer {
         }
         self.keep_track();
         let (judgement, evidence) = self.senses.judge();
-        self.watch.herald.hear(&judgement, now);
-        if !judgement.verdict.is_suspect() {
-            self.paid = Cost::so_far(&self.watch.ledger);
-        }
+        self.watch.hear(&judgement);
         let lets_be = self.watch.board.view.stance.lets_be();
         if judgement.act && self.sickness.is_none() && !lets_be {
             self.fall_ill(&judgement, &evidence).await;

@@ -121,7 +121,7 @@ async fn clear_adopted(group: Pid, killed: &mut BTreeSet<Orphan>) -> Vec<Pid> {
 
 /// `None`: it never left the process group.
 fn found(pid: Pid, group: Pid) -> Option<Orphan> {
-    let raw = rustix::process::Pid::from_raw(pid.number() as i32);
+    let raw = pid.raw();
     let its = getpgid(raw).ok()?.as_raw_nonzero().get();
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let comm = name.trim_end().to_owned();
@@ -196,7 +196,7 @@ fn adopted() -> Vec<Pid> {
 /// By its number and never as "any child": that would take the exit of one that we started.
 fn is_reaped(pid: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    rustix::process::Pid::from_raw(pid.number() as i32).is_none_or(|pid| {
+    pid.raw().is_none_or(|pid| {
         !matches!(
             rustix::process::waitid(WaitId::Pid(pid), options),
             Ok(None) | Err(rustix::io::Errno::INTR)
@@ -205,7 +205,7 @@ fn is_reaped(pid: Pid) -> bool {
 }
 
 fn signalled(pid: Pid) {
-    let Some(raw) = rustix::process::Pid::from_raw(pid.number() as i32) else {
+    let Some(raw) = pid.raw() else {
         return;
     };
     if let Err(error) = kill_process(raw, Signal::KILL) {

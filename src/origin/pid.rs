@@ -24,6 +24,11 @@ impl Pid {
         Self::new(std::process::id())
     }
 
+    /// The same for a system call; `None` never comes of a number that the kernel gave out.
+    pub fn raw(self) -> Option<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(i32::try_from(self.number()).ok()?)
+    }
+
     /// The bare number.
     pub fn number(self) -> u32 {
         self.0.get()

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cgroup::Domain;
-use super::cost::Cost;
 use super::gate::{Ender, Generation};
 use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
@@ -34,8 +33,6 @@ struct Supervisor {
     current: Option<Current>,
     wound: Option<Wound>,
     scar: Option<Scar>,
-    /// What clients had paid when nothing was wrong last.
-    paid: Cost,
     start_took: Duration,
 }
 
@@ -81,7 +78,6 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         current: None,
         wound: None,
         scar: None,
-        paid: Cost::default(),
         start_took: USUAL_START,
     };
     loop {
@@ -149,13 +145,10 @@ impl Supervisor {
             self.watch.board.view.last_probe = Some((reading, deadline::now()));
         }
         let (judgement, evidence) = current.senses.judge();
-        if !judgement.verdict.is_suspect() {
-            self.paid = Cost::so_far(&self.watch.ledger);
-        }
         let view = &mut self.watch.board.view;
         let stance = view.stance;
         current.senses.describe(view, judgement.clone(), &evidence);
-        self.watch.herald.hear(&judgement, deadline::now());
+        self.watch.hear(&judgement);
         let event = match judgement.act && !stance.lets_be() {
             true => Event::Condemned(judgement.verdict),
             false if answered => Event::Answered,

@@ -111,7 +111,7 @@ fn takes(what: &str, scope: &str) -> String {
 
 /// Whether there is such a process, asked of the kernel and not of /proc, which may hide it or be missing.
 pub(super) fn exists(pid: Pid) -> bool {
-    let pid = rustix::process::Pid::from_raw(pid.number() as i32);
+    let pid = pid.raw();
     let asked = pid.map(rustix::process::test_kill_process);
     asked.is_some_and(|asked| asked != Err(rustix::io::Errno::SRCH))
 }

@@ -101,7 +101,7 @@ impl Observer {
             server: server.known().cloned(),
             since,
             detection,
-            before: self.paid,
+            before: self.watch.paid,
             over: None,
         });
     }

@@ -41,6 +41,7 @@ impl Supervisor {
         let visits = current.senses.visits(now);
         let mut confidence = Confidence::Conclusive;
         let mut incident = None;
+        let mut ending = Ending::of(verdict, &visits, silence, None);
         if verdict.is_incident() {
             let last = current.last.take();
             let seen = evidence::Scene {
@@ -52,7 +53,7 @@ impl Supervisor {
                 subject: evidence::Subject::Owned(&current.process),
             };
             let mut opened = evidence::gather(&self.watch, seen).await;
-            let ending = Ending::of(verdict, &visits, silence, opened.findings.as_ref());
+            ending = Ending::of(verdict, &visits, silence, opened.findings.as_ref());
             opened.quarantined = self.watch.blame(&ending, &visits, now);
             confidence = opened.judgement.confidence;
             tracing::error!(
@@ -70,8 +71,6 @@ impl Supervisor {
         let current = self.current.as_mut()?;
         let mut ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
         if let Some((_, ender)) = current.open.take() {
-            let findings = incident.as_ref().and_then(|it| it.findings.as_ref());
-            let ending = Ending::of(verdict, &visits, silence, findings);
             let address = &self.watch.board.view.address;
             let unread = match verdict {
                 // The kernel has let go of all it had.
@@ -92,7 +91,7 @@ impl Supervisor {
             incident,
             shut: now,
             told: now - silence.min(now - current.spawned),
-            before: self.paid,
+            before: self.watch.paid,
         });
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
