@@ -6,9 +6,10 @@ use std::process::{ExitStatus, Stdio};
 
 use super::cgroup::Leaf;
 use super::group::{Group, launched};
+use super::held::HeldSocket;
 use super::leftover;
 use super::output::Output;
-use crate::config::settings;
+use crate::config::settings::{self, Socket};
 use crate::ground::addr::OriginAddr;
 
 /// The origin's process group, and what it says. It is signalled, awaited and reaped as its [`Group`].
@@ -20,7 +21,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`.
+    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`, and with the
+    /// listening socket, if we hold it.
     ///
     /// Must be called on the watch thread: the death signal is bound to the spawning thread.
     ///
@@ -31,8 +33,14 @@ impl Process {
         address: &OriginAddr,
         limits: &settings::Restart,
         leaf: Option<Leaf>,
+        held: Option<&HeldSocket>,
     ) -> io::Result<Self> {
         let mut options: Vec<&str> = Vec::new();
+        match command.socket {
+            Socket::Own => {}
+            Socket::Passed => options.extend(["--socket", "passed"]),
+            Socket::Stdin => options.extend(["--socket", "stdin"]),
+        }
         if limits.core {
             options.push("--core");
         }
@@ -45,6 +53,9 @@ impl Process {
             it.env(name, fill(text, address));
         }
         leftover::mark(&mut it);
+        if let Some(held) = held {
+            it.stdin(held.for_child()?);
+        }
         if let Some(directory) = &command.directory {
             it.current_dir(directory);
         }

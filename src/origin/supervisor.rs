@@ -197,7 +197,7 @@ impl Supervisor {
     }
 
     async fn spawn(&mut self) -> Option<Event> {
-        if let Some(trouble) = port::trouble(&self.watch.board.view.address).await {
+        if let Some(trouble) = self.door_trouble().await {
             return self.fail_start(trouble);
         }
         let view = &mut self.watch.board.view;
@@ -206,7 +206,8 @@ impl Supervisor {
             .as_ref()
             .and_then(|it| it.leaf(view.generation + 1));
         let restart = &self.watch.settings.restart;
-        let process = match Process::spawn(&self.command, &view.address, restart, leaf) {
+        let held = self.watch.held.as_ref();
+        let process = match Process::spawn(&self.command, &view.address, restart, leaf, held) {
             Ok(process) => process,
             Err(error) => {
                 let trouble = self.obstacle().await;
@@ -240,6 +241,20 @@ impl Supervisor {
             never_answered: true,
         });
         None
+    }
+
+    /// Why the next generation could not listen, or not alone.
+    async fn door_trouble(&mut self) -> Option<String> {
+        let address = &self.watch.board.view.address;
+        let Some(held) = &mut self.watch.held else {
+            return port::trouble(address).await;
+        };
+        if let Some(rival) = port::rival(address).await {
+            return Some(rival);
+        }
+        let prepared = held.prepare();
+        let told = |error| format!("Leeward cannot listen on {address} for it: {error}");
+        prepared.err().map(told)
     }
 
     /// What is missing on this machine for the command, looked for aside: a dead disk must not hold us up.

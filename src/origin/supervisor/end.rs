@@ -72,11 +72,15 @@ impl Supervisor {
         let mut ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
         if let Some((_, ender)) = current.open.take() {
             let address = &self.watch.board.view.address;
+            let held = self.watch.held.as_ref();
             let unread = match verdict {
                 // The kernel has let go of all it had.
-                Verdict::Exited => Unread::default(),
+                Verdict::Exited if held.is_none() => Unread::default(),
                 _ if is_final => Unread::default(),
-                _ => unread::prove(&current.process, address, &self.watch.roster, ladder).await,
+                _ => {
+                    let roster = &self.watch.roster;
+                    unread::prove(&current.process, address, roster, ladder, held).await
+                }
             };
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
@@ -130,6 +134,9 @@ impl Supervisor {
         tracing::info!(%pid, "origin {obituary}");
         let orphans = orphans::clear(pid, leaf).await;
         orphans.tell();
+        if let Some(held) = &self.watch.held {
+            held.empty();
+        }
         if let Some(wound) = &mut self.wound {
             let detection = wound.shut - wound.told;
             if let Some(incident) = &mut wound.incident {
