@@ -11,8 +11,9 @@ use super::cgroup::Domain;
 use super::gate::{Ender, Generation};
 use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
+use super::pid::Pid;
 use super::probe::Reading;
-use super::process::Process;
+use super::process::{Change, Process};
 use super::renewal::{Life, Renewal};
 use super::roster::Roster;
 use super::senses::Senses;
@@ -125,7 +126,7 @@ impl Supervisor {
         let reading = tokio::select! {
             biased;
             _ = drain.begun(), if !is_final => return Next::Event(Event::Shutdown),
-            () = current.process.exited() => return Next::Event(Event::Exited),
+            Change::Exited = current.process.changed() => return Next::Event(Event::Exited),
             reading = noticed => reading,
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
             () = deadline::reached(over) => return Next::StanceOver,
@@ -221,13 +222,18 @@ impl Supervisor {
         self.watch.herald = Herald::new();
         view.generation += 1;
         view.started = Some(now);
-        view.pid = Some(process.pid());
+        view.pid = process.pid();
         view.judgement = None;
-        tracing::info!(generation = view.generation, pid = %process.pid(), command = view.command, "origin started");
+        tracing::info!(
+            generation = view.generation,
+            pid = view.pid.map(Pid::number),
+            command = view.command,
+            "origin started"
+        );
         let senses = Senses::new(
             &self.watch.settings,
             view.address.clone(),
-            Some(process.pid()),
+            process.pid(),
             self.watch.roster.clone(),
             now,
         );
@@ -281,7 +287,7 @@ impl Supervisor {
         self.start_took = now - current.spawned;
         view.start_took = Some(self.start_took);
         view.trouble = None;
-        let pid = Some(current.process.pid());
+        let pid = current.process.pid();
         let (number, address) = (view.generation, view.address.clone());
         let (generation, ender) = Generation::begin_of(pid, number, address, slots);
         current.open = Some((generation.clone(), ender));

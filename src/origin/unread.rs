@@ -82,7 +82,7 @@ pub async fn prove(
     if is_gone || roster.visits(deadline::now(), 1).is_empty() {
         return Unread::default();
     }
-    process.signal(Signal::STOP);
+    process.signal(Signal::STOP).await;
     let visits = roster.visits(deadline::now(), MOST);
     let peers = visits.iter().filter_map(|it| Some((it.id, it.local?)));
     let peers: Vec<_> = peers.collect();

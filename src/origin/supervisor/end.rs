@@ -13,7 +13,7 @@ use crate::origin::lifecycle::Event;
 use crate::origin::stop::Ladder;
 use crate::origin::unread::Unread;
 use crate::origin::verdict::{Confidence, Verdict};
-use crate::origin::{Ending, evidence, orphans, stop, unread};
+use crate::origin::{Ending, evidence, stop, unread};
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -126,13 +126,9 @@ impl Supervisor {
 
     /// The group is gone: take the exit status, and say how it ended.
     pub(super) async fn bury(&mut self) -> Option<Event> {
-        let mut current = self.current.take()?;
-        let leaf = current.process.take_leaf();
-        let pid = current.process.pid();
-        let obituary = stop::clear(current.process);
+        let current = self.current.take()?;
         self.watch.board.view.forget_process();
-        tracing::info!(%pid, "origin {obituary}");
-        let orphans = orphans::clear(pid, leaf).await;
+        let (obituary, orphans) = current.process.bury().await;
         orphans.tell();
         if let Some(held) = &self.watch.held {
             held.empty();

@@ -1,26 +1,28 @@
 //! One process of the origin's: started in a group of its own, and listened to.
 
 use std::io;
-use std::ops::Deref;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
-use super::cgroup::Leaf;
-use super::group::{Group, launched};
-use super::held::HeldSocket;
-use super::leftover;
-use super::output::Output;
+use rustix::process::Signal;
+
+use super::fill;
 use crate::config::settings::{self, Socket};
 use crate::ground::addr::OriginAddr;
+use crate::origin::cgroup::Leaf;
+use crate::origin::group::{Group, launched, obituary};
+use crate::origin::held::HeldSocket;
+use crate::origin::output::Output;
+use crate::origin::{leftover, orphans};
 
-/// The origin's process group, and what it says. It is signalled, awaited and reaped as its [`Group`].
+/// The process group of a command that stays in the foreground, and what it says.
 #[derive(Debug)]
-pub struct Process {
+pub struct Child {
     group: Group,
     output: Output,
     leaf: Option<Leaf>,
 }
 
-impl Process {
+impl Child {
     /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`, and with the
     /// listening socket, if we hold it.
     ///
@@ -75,9 +77,9 @@ impl Process {
         }
     }
 
-    /// Its control group, which is whoever's takes it from now on.
-    pub fn take_leaf(&mut self) -> Option<Leaf> {
-        self.leaf.take()
+    /// The group, which is signalled and awaited as a whole.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// The last lines it wrote.
@@ -85,26 +87,16 @@ impl Process {
         &self.output
     }
 
-    /// Takes the exit status of a process that has exited; its number may be another's from now on.
-    ///
-    /// # Errors
-    /// What the system said; `WouldBlock` when it has not exited.
-    pub fn reap(self) -> io::Result<ExitStatus> {
-        self.group.reap()
+    /// Kills what is left of the group, reaps its first process, says how that ended, and ends all that it started.
+    pub async fn bury(self) -> (String, orphans::Cleared) {
+        // Before the reaping: until then the group's number can't be another's.
+        self.group.signal(Signal::KILL);
+        let pid = self.group.pid();
+        let told = match self.group.reap() {
+            Ok(status) => obituary(status),
+            Err(error) => format!("ended, but cannot be reaped: {error}"),
+        };
+        tracing::info!(%pid, "origin {told}");
+        (told, orphans::clear(pid, self.leaf).await)
     }
-}
-
-impl Deref for Process {
-    type Target = Group;
-
-    fn deref(&self) -> &Group {
-        &self.group
-    }
-}
-
-/// `text` with the origin's address in place of `{port}` and `{address}`.
-pub fn fill(text: &str, address: &OriginAddr) -> String {
-    let port = address.port().map(|port| port.to_string());
-    text.replace("{port}", port.as_deref().unwrap_or(""))
-        .replace("{address}", &address.to_string())
 }
