@@ -16,7 +16,7 @@ pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use quarantine::Quarantine;
-pub use recovery::{Hang, Hold, Replay, Restart};
+pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -36,6 +36,8 @@ pub struct Settings {
     pub hang: Hang,
     /// `[restart]`
     pub restart: Restart,
+    /// `[standby]`
+    pub standby: Standby,
     /// `[quarantine]`
     pub quarantine: Quarantine,
     /// `[hold]`

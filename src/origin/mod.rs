@@ -31,6 +31,7 @@ mod port;
 mod probe;
 mod process;
 pub mod quarantine;
+mod readying;
 pub mod records;
 mod renewal;
 mod roster;

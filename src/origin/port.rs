@@ -56,6 +56,18 @@ pub fn free_at_once(address: &OriginAddr) -> Option<String> {
     (!left.is_empty()).then(|| told(&at))
 }
 
+/// The same at any time: who holds it is looked for only where somebody does.
+pub fn taken(address: &OriginAddr) -> Option<String> {
+    let at = listening(address);
+    let is_taken =
+        matches!(at, Listening::Tcp(_)) && matches!(accept_queue(&at).known(), Some(Some(_)));
+    if is_taken {
+        free_at_once(address)
+    } else {
+        None
+    }
+}
+
 /// Who else holds the socket that we pass: it would take what is meant for the next generation. Waits a moment for it to
 /// let go.
 pub async fn rival(address: &OriginAddr) -> Option<String> {

@@ -42,6 +42,7 @@ mod sickness_table;
 mod sicknesses;
 mod spool;
 mod stalls;
+mod standby;
 mod streams;
 mod streams_of_clients;
 mod told;
