@@ -9,5 +9,6 @@ pub mod heartbeat;
 pub mod ledger;
 pub mod redact;
 pub mod reserve;
+pub mod socket_file;
 pub mod sys;
 pub mod systemd;
