@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::config::pages::{self, PageFaults};
 use crate::config::settings::{Command, Process};
 use crate::config::{self, Settings};
 use crate::edge::admission::Admission;
@@ -55,6 +56,9 @@ pub enum AppError {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The operator's own pages.
+    #[error(transparent)]
+    Pages(#[from] PageFaults),
     /// The system refuses something every program needs.
     #[error("cannot {what}: {cause}")]
     System {
@@ -79,6 +83,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings)?;
     let tls = tls::server(&settings.edge.tls)?;
+    let pages = pages::read(&settings.pages)?;
     let address = settle(&settings.origin.address).map_err(system("find a free port"))?;
     let command = command(&settings).map_err(system("find its own program"))?;
     let journal = open_journal(&settings);
@@ -95,7 +100,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
-    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone());
+    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone(), pages);
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();

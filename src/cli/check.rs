@@ -19,6 +19,12 @@ pub fn check(file: &Path) -> u8 {
         eprintln!("{}: {error}", file.display());
         return BAD_CONFIG;
     }
+    if let Err(faults) = config::pages::read(&settings.pages) {
+        for fault in faults.0 {
+            eprintln!("{}: {fault}", file.display());
+        }
+        return BAD_CONFIG;
+    }
     if let Process::Command(command) = &settings.origin.process
         && let Some(obstacle) = config::obstacle(command)
     {

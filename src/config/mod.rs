@@ -1,9 +1,10 @@
 //! From the text of a configuration to settings that hold, or to every fault in it at once.
 //!
-//! [`raw`] walks the TOML and knows places; [`read`] names the keys; [`settings`] says what is so.
+//! [`pages`] reads the pages that a file names. [`raw`] walks the TOML and knows places; [`read`] names the keys; [`settings`] says what is so.
 
 pub mod fault;
 mod obstacle;
+pub mod pages;
 mod raw;
 mod read;
 pub mod settings;

@@ -7,11 +7,13 @@ mod route;
 
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Quarantine, Replay, Restart, Settings,
-    Spool, Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Pages, Place, Quarantine, Replay, Restart,
+    Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -44,6 +46,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         quarantine: quarantine(root.section("quarantine")),
         hold: hold(root.section("hold")),
         replay: replay(root.section("replay")),
+        pages: pages(root.section("pages")),
         incidents: incidents(root.section("incidents")),
         hooks: hooks::hooks(root.section("hooks"), is_observed),
         status: status(root.section("status")),
@@ -160,6 +163,18 @@ fn hold(mut section: Section<'_, '_, '_>) -> Hold {
 fn replay(mut section: Section<'_, '_, '_>) -> Replay {
     let mut it = Replay::default();
     section.set("idempotency_key", &mut it.idempotency_key, value::switch);
+    section.finish();
+    it
+}
+
+fn pages(mut section: Section<'_, '_, '_>) -> Pages {
+    let mut it = Pages::default();
+    let sorry = |v: &DeValue<'_>| path("/etc/leeward/sorry.html")(v).map(Some);
+    section.set("unavailable", &mut it.unavailable, sorry);
+    section.set("maintenance", &mut it.maintenance, sorry);
+    section.set("directory", &mut it.directory, |v| {
+        path("/etc/leeward/pages")(v).map(Some)
+    });
     section.finish();
     it
 }

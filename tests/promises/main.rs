@@ -28,6 +28,7 @@ mod limits;
 mod lives;
 mod manners;
 mod observed;
+mod pages;
 mod privileges;
 mod protocols;
 mod quarantine;
