@@ -78,6 +78,8 @@
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
 //!    and the incident is closed with its cost ([`origin::cost`]).
 //!
+//! Where restarting does not help, `origin/plight` says whom that is told, and when.
+//!
 //! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator
 //! wants it so. What operators want is a value of its own ([`origin::will`]), and the gate that others see is made of
 //! both by `origin/board`.

@@ -50,6 +50,7 @@ fn every_example_for_a_key_without_a_default_is_accepted() {
     assert!(settings.incidents.directory.is_some());
     assert!(!settings.hooks.before_kill.words.is_empty());
     assert!(!settings.hooks.on_incident.words.is_empty());
+    assert!(!settings.hooks.on_degraded.words.is_empty());
     assert!(settings.pages.unavailable.is_some());
 }
 

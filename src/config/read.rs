@@ -42,7 +42,7 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         origin: origin::origin(origin),
         routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),
-        restart: restart(root.section("restart")),
+        restart: restart(root.section("restart"), is_observed),
         quarantine: quarantine(root.section("quarantine")),
         hold: hold(root.section("hold")),
         replay: replay(root.section("replay")),
@@ -81,7 +81,7 @@ fn hang(mut section: Section<'_, '_, '_>) -> Hang {
     it
 }
 
-fn restart(mut section: Section<'_, '_, '_>) -> Restart {
+fn restart(mut section: Section<'_, '_, '_>, observed: bool) -> Restart {
     let mut it = Restart::default();
     section.set("startup", &mut it.startup, span(100 * MS, DAY));
     section.set(
@@ -112,6 +112,18 @@ fn restart(mut section: Section<'_, '_, '_>) -> Restart {
         span(MS, 365 * DAY),
     );
     section.set("degraded_every", &mut it.degraded_every, span(10 * MS, DAY));
+    section.set("degraded_watchdog", &mut it.degraded_watchdog, |v| {
+        value::or_off(v, span(Duration::from_secs(1), 30 * DAY))
+    });
+    if observed && it.degraded_watchdog.is_some() && !section.has_faults() {
+        section.complain(
+            "degraded_watchdog",
+            Wrong::new(
+                "without [origin.process] Leeward restarts nothing, so that it would never act",
+                "add [origin.process], or let whoever starts the origin ask /livez",
+            ),
+        );
+    }
     let most = ("backoff_most", it.backoff_most);
     in_order(&section, ("backoff", it.backoff), most);
     section.finish();

@@ -26,6 +26,7 @@ mod observer;
 mod orphans;
 mod output;
 pub mod pid;
+mod plight;
 mod port;
 mod probe;
 mod process;
@@ -57,6 +58,7 @@ use barrier::Barrier;
 use board::Board;
 use cost::Cost;
 use herald::Herald;
+use plight::Plight;
 use quarantine::Record;
 use verdict::Judgement;
 use will::Reply;
@@ -98,6 +100,9 @@ pub struct Watch {
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
+    plight: Plight,
+    /// Those who are told when restarting does not help.
+    called: Option<hook::Queue>,
 }
 
 /// A verb on its way to the watch, and the way back.
@@ -160,6 +165,8 @@ impl Origin {
             nudges,
             wishes,
             told: None,
+            plight: Plight::default(),
+            called: None,
         };
         (origin, watch)
     }

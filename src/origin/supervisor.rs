@@ -1,6 +1,7 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
 mod end;
+mod plight;
 mod wishes;
 mod wound;
 
@@ -68,7 +69,9 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         return;
     };
     orphans::take_in();
-    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    let hooks = &watch.settings.hooks;
+    watch.told = hook::Queue::open("hooks.on_incident", &hooks.on_incident);
+    watch.called = hook::Queue::open("hooks.on_degraded", &hooks.on_degraded);
     let now = deadline::now();
     let mut supervisor = Supervisor {
         life: Lifecycle::new(watch.settings.restart.clone(), now),
@@ -88,13 +91,18 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         }
         supervisor.watch.release_due(deadline::now());
         supervisor.settle(deadline::now()).await;
+        supervisor.weigh(deadline::now());
         if supervisor.life.phase() == Phase::Over {
             break;
         }
     }
-    if let Some(queue) = supervisor.watch.told.take() {
-        queue.close().await;
-    }
+    let closing = |queue: Option<hook::Queue>| async {
+        if let Some(queue) = queue {
+            queue.close().await;
+        }
+    };
+    let watch = &mut supervisor.watch;
+    tokio::join!(closing(watch.told.take()), closing(watch.called.take()));
 }
 
 impl Supervisor {
@@ -103,6 +111,7 @@ impl Supervisor {
         let phase = self.life.phase();
         let is_final = self.is_final();
         let over = self.watch.board.view.stance.until();
+        let plight = self.plight_due();
         let Some(current) = &mut self.current else {
             let Phase::Waiting { until } = phase else {
                 return Next::Event(Event::Gone);
@@ -112,6 +121,7 @@ impl Supervisor {
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
+                () = deadline::reached(plight) => Next::Event(Event::Tick),
             };
         };
         let generation = current.open.as_ref().map(|(it, _)| it.clone());

@@ -9,6 +9,7 @@ mod clients;
 mod command_line;
 mod control;
 mod costs;
+mod crash_loops;
 mod crowds;
 mod cut_answers;
 mod deadlines;

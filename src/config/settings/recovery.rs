@@ -44,6 +44,8 @@ pub struct Restart {
     pub degraded_within: Duration,
     /// The wait between starts from then on.
     pub degraded_every: Duration,
+    /// After so long, the service manager is told that we cannot help; `None` is never.
+    pub degraded_watchdog: Option<Duration>,
 }
 
 /// `[hold]`
