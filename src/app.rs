@@ -14,10 +14,10 @@ mod watch_thread;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
 use crate::config::settings::{Command, Process};
 use crate::config::{self, Settings};
@@ -71,9 +71,6 @@ pub enum AppError {
     #[error("the watch thread has ended, and the origin with it; this is a fault of Leeward's own")]
     Unwatched,
 }
-
-/// On top of the origin's own grace and of a hook: evidence, KILL, the reaping, and hooks that tell of it.
-const BURIAL: Duration = Duration::from_secs(14);
 
 /// Runs until a signal ends it. `file` is where the settings came from, for a reload.
 ///

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 30] = [
+const PURE: [&str; 40] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -55,6 +55,16 @@ const PURE: [&str; 30] = [
     "src/exchange/websocket.rs",
     "src/ground/redact.rs",
     "src/config/settings.rs",
+    "src/config/effective/mod.rs",
+    "src/config/fixed.rs",
+    "src/config/proof/contradictions.rs",
+    "src/config/proof/detection.rs",
+    "src/config/proof/mod.rs",
+    "src/config/proof/recovery.rs",
+    "src/config/proof/room.rs",
+    "src/config/proof/told.rs",
+    "src/config/proof/waits.rs",
+    "src/config/settings/longest.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",
 ];

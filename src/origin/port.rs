@@ -6,11 +6,10 @@ use super::evidence::aside;
 use super::forensics::{Holder, Listening, accept_queue, holders};
 use super::leftover;
 use super::senses::listening;
+use crate::config::fixed::PORT_PATIENCE;
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
 
-/// How long the port of an ended generation may stay taken before that is told as a fault.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(50);
 /// For a look at an environment, which a process that is held in the kernel may hold up.
@@ -24,7 +23,7 @@ pub async fn trouble(address: &OriginAddr) -> Option<String> {
     if matches!(at, Listening::Unix(_)) {
         return None;
     }
-    let deadline = Deadline::within(PATIENCE);
+    let deadline = Deadline::within(PORT_PATIENCE);
     let mut freed = false;
     while let Some(Some(_)) = accept_queue(&at).known() {
         if !freed {
@@ -49,7 +48,7 @@ async fn free(at: &Listening) {
 }
 
 fn found(at: &Listening) -> Vec<Holder> {
-    let who = holders(at, Instant::now() + PATIENCE);
+    let who = holders(at, Instant::now() + PORT_PATIENCE);
     who.known().map_or_else(Vec::new, |who| who.found.clone())
 }
 

@@ -23,6 +23,7 @@ use super::forensics::{Holder, Holders, Listening, connection, holders, is_stopp
 use super::process::Process;
 use super::roster::{Roster, VisitId};
 use super::stop::Ladder;
+use crate::config::fixed::{PROVEN, PROVING, RESETTING};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline;
 
@@ -47,10 +48,6 @@ struct Candidate {
 
 /// For all threads of the origin to stop; a signal takes microseconds to get there.
 const STOPPING: Duration = Duration::from_millis(100);
-/// For the whole proof.
-const PROVING: Duration = Duration::from_millis(500);
-/// For the edge threads to reset the connections of visits that ended.
-const RESETTING: Duration = Duration::from_millis(200);
 /// So many visits are looked at, the oldest first.
 const MOST: usize = 1024;
 
@@ -75,7 +72,7 @@ pub async fn prove(
     let peers: Vec<_> = peers.collect();
     let runs_on = ladder != Ladder::Kill;
     let until = Instant::now() + PROVING;
-    let limit = PROVING + Duration::from_millis(100);
+    let limit = PROVING + PROVEN;
     let found = aside(limit, move || look(at, &peers, runs_on, until)).await;
     let unread = found.unwrap_or_default();
     if !unread.visits.is_empty() {
@@ -95,7 +92,7 @@ impl Unread {
         if self.shared.is_empty() {
             return true;
         }
-        let limit = RESETTING + Duration::from_millis(100);
+        let limit = RESETTING + PROVEN;
         aside(limit, move || self.shared.iter().all(is_emptied))
             .await
             .unwrap_or(false)

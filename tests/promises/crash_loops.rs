@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::house::{DUE, configuration};
 use crate::support::process::Running;
-use crate::support::{Leeward, ailing, free_port};
+use crate::support::{Leeward, ailing, free_port, h1};
 
 /// An origin that exits at its start for as long as there is no such file.
 fn missing(file: &Path) -> [String; 3] {
@@ -156,4 +156,72 @@ fn after_long_enough_the_service_manager_is_told_once_that_nothing_helps() {
         said.contains("restarting has not helped for 1s (restart.degraded_watchdog): the service")
     );
     assert_eq!(without, 0);
+}
+
+/// Clients are answered at once where a wait is in vain, and told when it is worth asking again.
+const LOOP: &str = "[restart]\nbackoff = \"200ms\"\nbackoff_most = \"1500ms\"\n\
+                    degraded_after = 5\ndegraded_every = \"1500ms\"\n\
+                    [hold]\ntimeout = \"150ms\"\n[origin.deadlines]\nqueue = \"150ms\"\n";
+
+/// Processor time that a process has used so far, of all its threads and none of its children.
+fn processor_time(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let times = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        times.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+/// Lives through a crash loop of this command; returns the waits that clients were told, and the share of a processor that
+/// Leeward itself took.
+fn crash_loop(command: &[String]) -> (Vec<u64>, f64) {
+    let leeward = Leeward::start(&configuration(command, free_port(), LOOP));
+    let (begun, before) = (Instant::now(), processor_time(leeward.pid()));
+    let starts = || leeward.stderr().matches("origin started").count();
+    let mut waits = Vec::new();
+    for nth in [3, 5, 7] {
+        // It has ended, and its next start is some time off.
+        leeward.wait_log_nth(": origin exited with", nth, DUE);
+        std::thread::sleep(Duration::from_millis(50));
+        let so_far = starts();
+        let asked = Instant::now();
+        let response = h1::get(leeward.edge(), "/", DUE).expect("an answer of ours");
+        assert_eq!(response.status, 503, "{}", response.text());
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            asked.elapsed()
+        );
+        assert!(response.text().contains("is being restarted"));
+        let wait = response.header("retry-after").unwrap_or_default();
+        let wait: u64 = wait.parse().expect("when to come again");
+        std::thread::sleep(Duration::from_secs(wait).saturating_sub(asked.elapsed()));
+        assert!(starts() > so_far, "nothing was tried within {wait} s");
+        waits.push(wait);
+    }
+    let used = processor_time(leeward.pid()) - before;
+    (waits, used.as_secs_f64() / begun.elapsed().as_secs_f64())
+}
+
+#[test]
+fn a_crash_loop_costs_clients_a_clear_503_with_an_honest_wait_and_no_spinning_machine() {
+    let ailing = ailing().display().to_string();
+    let at_once = ["sh", "-c", "exit 3", "{address}"].map(str::to_owned);
+    let soon = format!("{ailing} --listen \"$0\" & sleep 0.1; kill -9 $!; exit 3");
+    let soon = ["sh", "-c", &soon, "{address}"].map(str::to_owned);
+    std::thread::scope(|scope| {
+        let loops = [("exits at once", at_once), ("exits after 100 ms", soon)];
+        let loops = loops.map(|(name, command)| (name, scope.spawn(move || crash_loop(&command))));
+        for (name, run) in loops {
+            let (waits, share) = run.join().expect("it is lived through");
+            println!(
+                "| {name} | Retry-After {waits:?} | {:.1} % of a processor |",
+                share * 100.0
+            );
+            // The longest wait and its spread, a second that a start is guessed to take, and rounding up.
+            assert!(waits.iter().all(|wait| (1..=4).contains(wait)), "{waits:?}");
+            assert!(share < 0.1, "{name}: {share}");
+        }
+    });
 }

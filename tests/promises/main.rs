@@ -49,3 +49,4 @@ mod traffic;
 mod trees;
 mod tunnels;
 mod verbs;
+mod worst_cases;

@@ -58,7 +58,7 @@ pub struct Hold {
 }
 
 /// `[replay]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Replay {
     /// Whether an `Idempotency-Key` makes a POST or a PATCH one that may be sent again.
     pub idempotency_key: bool,
