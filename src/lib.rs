@@ -13,7 +13,7 @@
 //! | room | what it knows | what it may use |
 //! |---|---|---|
 //! | [`ground`] | addresses, deadlines, the drain, failures, every number we utter | nothing of ours |
-//! | [`config`] | what the TOML said, and what is so | ground |
+//! | [`config`] | what the TOML said, what is so, and what follows from that | ground |
 //! | [`edge`] | clients, but not what a request is for: it is given a [`edge::Handler`] | config, ground |
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
 //! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
@@ -88,6 +88,8 @@
 //!
 //! - A key of the configuration: [`config::settings`] says what it is, `config/read` how it is read, its default is in
 //!   `config/settings/defaults.rs` and its reason in `config/leeward.toml`.
+//! - A time or a size that nobody sets and that a bound is made of: `config/fixed`; what it adds to is in
+//!   [`config::proof`], and so is what is at odds with a key.
 //! - A number: a [`Count`](ground::ledger::Count) in the ledger; [`status::snapshot`] reads it, and the page, the
 //!   metrics and the terminal are functions of the snapshot.
 //! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.

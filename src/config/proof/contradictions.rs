@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::told::time;
-use super::{Gravity, Note, first_byte, is_ours, recovery, room};
+use super::{Gravity, Note, first_bytes, is_ours, recovery, room, slowest};
 use crate::config::fixed::SPINS;
 use crate::config::settings::Settings;
 use crate::config::value;
@@ -81,7 +81,7 @@ fn waiting(settings: &Settings, notes: &mut Notes) {
         ),
         "lower it to what your clients wait",
     );
-    let (key, first) = first_byte(settings);
+    let (first, key) = slowest(settings);
     notes.warn(
         deadlines.total < first,
         &["origin.deadlines.total", key],
@@ -109,7 +109,7 @@ fn waiting(settings: &Settings, notes: &mut Notes) {
 fn judging(settings: &Settings, notes: &mut Notes) {
     let (hang, origin) = (&settings.hang, &settings.origin);
     let (probe, silent) = (&origin.probe, hang.silent);
-    let (key, first) = first_byte(settings);
+    let (first, key) = slowest(settings);
     notes.warn(
         probe.timeout > silent,
         &["origin.probe.timeout", "hang.silent"],
@@ -130,12 +130,13 @@ fn judging(settings: &Settings, notes: &mut Notes) {
         ),
         "lower origin.probe.suspect_every",
     );
+    let (soonest, its_key) = first_bytes(settings).min().unwrap_or_default();
     notes.warn(
-        silent >= first,
-        &["hang.silent", key],
+        silent >= soonest,
+        &["hang.silent", its_key],
         format!(
-            "a request gives up after {}, before its silence is a hang after {}; each in its place makes it later",
-            time(first),
+            "a request gives up after {}, before its silence is a hang after {}: it is noticed later",
+            time(soonest),
             time(silent)
         ),
         "lower hang.silent, or raise the other",

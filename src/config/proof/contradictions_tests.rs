@@ -43,6 +43,10 @@ fn each_contradiction_is_told_with_its_keys() {
             "hang.silent origin.deadlines.first_byte",
         ),
         (
+            "[[route]]\npath = \"/quick\"\nfirst_byte = \"2s\"",
+            "hang.silent route.first_byte",
+        ),
+        (
             "[origin]\nconcurrency = 2\nstreams = 2",
             "origin.streams origin.concurrency",
         ),

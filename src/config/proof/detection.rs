@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bound, Part, SLACK, fixed, is_ours, set};
+use super::{Bound, Part, SLACK, first_bytes, fixed, is_ours, set};
 use crate::config::fixed::{ALERT, CALM, EXAMINING, NOTICED, PROOF, SPINS};
 use crate::config::settings::Settings;
 
@@ -66,6 +66,7 @@ fn held(settings: &Settings) -> Vec<Part> {
     let certain = settings.hang.certain;
     let look = certain / 2 + turn(certain / 2) + 2 * EXAMINING + certain / PROOF;
     let mut parts = vec![asked(settings)];
+    parts.extend(given_up(settings, certain));
     if look < certain {
         parts.push(set(CERTAIN, certain, "to be sure"));
     } else {
@@ -97,15 +98,7 @@ fn deaf(settings: &Settings) -> Vec<Part> {
 fn silence(settings: &Settings, times: u32) -> Vec<Part> {
     let length = settings.hang.silent.saturating_mul(times);
     let mut parts = vec![asked(settings)];
-    let (key, first_byte) = super::first_byte(settings);
-    if first_byte <= length {
-        // Those who wait in its stead begin a silence of their own.
-        parts.push(set(
-            key,
-            first_byte,
-            "a request gives up first, and silence counts from there",
-        ));
-    }
+    parts.extend(given_up(settings, length));
     let what = match times {
         1 => "to be a hang",
         _ => "three times, to be a hang",
@@ -113,6 +106,15 @@ fn silence(settings: &Settings, times: u32) -> Vec<Part> {
     parts.push(set(SILENT, length, what));
     parts.push(again(length));
     parts
+}
+
+/// A request that gives up before a silence is so long: those who wait in its stead begin one of their own, so that it
+/// counts from there.
+fn given_up(settings: &Settings, length: Duration) -> Option<Part> {
+    let sooner = first_bytes(settings).filter(|(first_byte, _)| *first_byte <= length);
+    let (first_byte, key) = sooner.max()?;
+    let what = "a request gives up first, and silence counts from there";
+    Some(set(key, first_byte, what))
 }
 
 fn start(settings: &Settings) -> Vec<Part> {

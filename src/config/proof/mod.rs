@@ -139,14 +139,17 @@ fn fixed(length: Duration, what: &'static str) -> Part {
     set("", length, what)
 }
 
-/// The longest that the head of an answer may take, and the key that says so.
-fn first_byte(settings: &Settings) -> (&'static str, Duration) {
+/// How long the head of an answer may take, and the key that says so: as usual, and on each route that has its own.
+fn first_bytes(settings: &Settings) -> impl Iterator<Item = (Duration, &'static str)> {
     let usual = settings.origin.deadlines.first_byte;
     let own = settings.routes.iter().filter_map(|route| route.first_byte);
-    match own.max() {
-        Some(own) if own > usual => ("route.first_byte", own),
-        _ => ("origin.deadlines.first_byte", usual),
-    }
+    let own = own.map(|own| (own, "route.first_byte"));
+    std::iter::once((usual, "origin.deadlines.first_byte")).chain(own)
+}
+
+/// The longest of them.
+fn slowest(settings: &Settings) -> (Duration, &'static str) {
+    first_bytes(settings).max().unwrap_or_default()
 }
 
 fn is_ours(settings: &Settings) -> bool {

@@ -215,6 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn a_quick_route_that_gives_up_first_makes_a_hang_later_and_a_slow_one_does_not() {
+        let silent = |routes: &str| {
+            let settings = crate::config::parse("t", routes).unwrap();
+            match Proof::of(&settings).bound("silent").unwrap().total() {
+                Amount::Time(length) => length.as_secs(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let quick = "[[route]]\npath = \"/quick\"\nfirst_byte = \"4s\"\n";
+        let slow = "[[route]]\npath = \"/slow\"\nfirst_byte = \"5m\"\n";
+        assert_eq!([silent(""), silent(slow)], [12, 12]);
+        assert_eq!([silent(quick), silent(&format!("{slow}{quick}"))], [16, 16]);
+    }
+
+    #[test]
     fn a_total_is_the_sum_of_its_parts_and_without_an_end_where_one_of_them_is() {
         let settings = crate::config::Settings::default();
         let proof = Proof::of(&settings);

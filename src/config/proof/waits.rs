@@ -42,7 +42,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
 
 fn visit(settings: &Settings) -> [Part; 2] {
     let deadlines = &settings.origin.deadlines;
-    let (key, length) = super::first_byte(settings);
+    let (length, key) = super::slowest(settings);
     [
         set("origin.deadlines.connect", deadlines.connect, "connecting"),
         set(key, length, "to the head of the answer"),
