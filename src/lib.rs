@@ -13,7 +13,7 @@
 //! | room | what it knows | what it may use |
 //! |---|---|---|
 //! | [`ground`] | addresses, deadlines, the drain, failures, every number we utter | nothing of ours |
-//! | [`config`] | what the TOML said, and what is so | ground |
+//! | [`config`] | what the TOML said, what is so, and what follows from that | ground |
 //! | [`edge`] | clients, but not what a request is for: it is given a [`edge::Handler`] | config, ground |
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
 //! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
@@ -45,7 +45,7 @@
 //!    (`exchange/receive`) into a spool (`exchange/spool`) under the origin's deadlines. *The origin is free when its
 //!    answer is whole.*
 //! 5. A visit that failed goes through `exchange/replay` (may it be sent again?) and, if not, through
-//!    `exchange/rescue` (which response does the client get?).
+//!    `exchange/rescue` (which response does the client get? The operator's own page, where there is one: `config/pages`).
 //! 6. `exchange/answer` reads behind the origin from the spool, at the client's pace, and the edge writes under its
 //!    stall deadline. Whatever happened, an exchange ends in one `exchange/outcome`: a line in the log, and
 //!    numbers in the [`ledger`](ground::ledger).
@@ -79,6 +79,8 @@
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
 //!    and the incident is closed with its cost ([`origin::cost`]).
 //!
+//! Where restarting does not help, `origin/plight` says whom that is told, and when.
+//!
 //! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator
 //! wants it so. What operators want is a value of its own ([`origin::will`]), and the gate that others see is made of
 //! both by `origin/board`.
@@ -87,6 +89,8 @@
 //!
 //! - A key of the configuration: [`config::settings`] says what it is, `config/read` how it is read, its default is in
 //!   `config/settings/defaults.rs` and its reason in `config/leeward.toml`.
+//! - A time or a size that nobody sets and that a bound is made of: `config/fixed`; what it adds to is in
+//!   [`config::proof`], and so is what is at odds with a key.
 //! - A number: a [`Count`](ground::ledger::Count) in the ledger; [`status::snapshot`] reads it, and the page, the
 //!   metrics and the terminal are functions of the snapshot.
 //! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.

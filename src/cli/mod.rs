@@ -46,10 +46,17 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Judge a configuration: every fault at once, and exit with 78 if there is one.
+    /// Judge a configuration: every fault at once, and exit with 78 if there is one. Without a fault, tell what follows
+    /// from it: the longest waits, the worst cases, and what is at odds.
     Check {
         /// The configuration.
         file: PathBuf,
+        /// Print the whole resulting configuration instead, each default set.
+        #[arg(long, conflicts_with = "json")]
+        effective: bool,
+        /// Print what follows from it as JSON, for programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Be the bundled origin: an ordinary web server for a directory of files.
     Origin {
@@ -121,7 +128,11 @@ pub fn main() -> ExitCode {
     let code = match line.command.unwrap_or(Command::Run { config: None }) {
         Command::Run { config } => run::run(config),
         Command::Drill(line) => drill::drill(&line),
-        Command::Check { file } => check::check(&file),
+        Command::Check {
+            file,
+            effective,
+            json,
+        } => check::check(&file, check::Form::of(effective, json)),
         Command::Origin { listen, root } => origin::origin(listen, root),
         Command::Status { url, json } => status::status(&url, json),
         Command::Incidents(asked) => incidents::incidents(&asked),

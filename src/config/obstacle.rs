@@ -22,6 +22,7 @@ pub fn obstacles(hooks: &Hooks) -> Vec<String> {
     let hooks = [
         ("hooks.before_kill", &hooks.before_kill),
         ("hooks.on_incident", &hooks.on_incident),
+        ("hooks.on_degraded", &hooks.on_degraded),
     ];
     let program = |(key, hook): (&str, &Hook)| missing(key, hook.words.first()?, Path::new(""));
     hooks.into_iter().filter_map(program).collect()

@@ -4,6 +4,7 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod pages;
 mod quarantine;
 mod recovery;
 mod route;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
+pub use pages::Pages;
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub hold: Hold,
     /// `[replay]`
     pub replay: Replay,
+    /// `[pages]`
+    pub pages: Pages,
     /// `[incidents]`
     pub incidents: Incidents,
     /// `[hooks]`

@@ -18,6 +18,7 @@ use super::outcome::Visits;
 use super::replay::{self, Delivery, Past};
 use super::streams::Place;
 use super::terms::Terms;
+use crate::config::fixed::NOTICING;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Count, Span};
@@ -52,9 +53,6 @@ fn live(slot: OriginSlot, gate: &watch::Receiver<Gate>) -> Option<OriginSlot> {
 
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
-/// For the watch to notice that a connection broke because the process died. A dying process may close its listener
-/// last, and whoever asks again at once is taken into its queue and dies with it.
-const NOTICING: Duration = Duration::from_millis(100);
 
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
 /// back for as long as it waits; once it is with the origin, it goes on to the end, by itself.
@@ -294,8 +292,12 @@ impl Errand {
             if missed.delivery == Delivery::Answered && missed.failure.party != Party::Client {
                 tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
             }
-            if missed.failure.cause == Cause::Refused {
-                self.thread.shared.origin.report(Reading::Refused);
+            let origin = &self.thread.shared.origin;
+            match (&missed.failure.cause, missed.failure.phase) {
+                (Cause::Refused, _) => origin.report(Reading::Refused),
+                // Whoever waits in its stead begins anew, and the silence must not.
+                (Cause::TimedOut { .. }, Phase::FirstByte) => origin.report(Reading::Silent),
+                _ => {}
             }
         }
         done

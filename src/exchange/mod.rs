@@ -50,6 +50,7 @@ pub use hold::Waiting;
 pub use spool::{Disk, Store};
 
 use crate::config::Settings;
+use crate::config::pages::Pages;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
@@ -75,6 +76,7 @@ pub struct Shared {
     store: Store,
     streams: Streams,
     reserve: Reserve,
+    pages: Arc<Pages>,
 }
 
 /// Serves the requests of one edge thread.
@@ -94,12 +96,13 @@ struct Thread {
 
 impl Shared {
     /// Before the first exchange.
-    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve) -> Self {
+    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve, pages: Pages) -> Self {
         Self {
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
             streams: Streams::new(settings.origin.streams),
             reserve,
+            pages: Arc::new(pages),
             settings,
             origin,
         }
@@ -245,7 +248,8 @@ impl Exchanges {
         request: &HeaderMap,
         mut outcome: Outcome,
     ) -> Response<AnswerBody> {
-        let response = rescue::response(&failure, request, self.retry_after());
+        let response =
+            rescue::response(&failure, request, &self.0.shared.pages, self.retry_after());
         let breaks_off = failure.party == Party::Client;
         outcome.answers(response.status());
         outcome.failed(failure);

@@ -7,7 +7,6 @@ use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::group::{Group, launched};
+use crate::config::fixed::LAST_WORDS;
 use crate::config::settings::Hook;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::redact;
@@ -42,8 +42,6 @@ pub struct Ran {
 
 /// So many letters of what it said last go into the log.
 const LOGGED: usize = 200;
-/// What it wrote just before its end may still be on its way to us.
-const LAST_WORDS: Duration = Duration::from_millis(50);
 /// What fits into its pipe, so that it is not held up where we are.
 const PIECE: usize = 16 << 10;
 

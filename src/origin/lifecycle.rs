@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::verdict::Verdict;
+use crate::config::fixed::SPREAD_PERCENT;
 use crate::config::settings;
 
 /// Where the process is. Each holds only what is true in it.
@@ -235,7 +236,8 @@ impl Restarts {
             }
         };
         self.streak = self.streak.saturating_add(1);
-        let spread = 0.9 + 0.2 * dice.clamp(0.0, 1.0);
+        let most = f64::from(SPREAD_PERCENT) / 100.0;
+        let spread = 1.0 - most + 2.0 * most * dice.clamp(0.0, 1.0);
         wait.min(policy.backoff_most.max(policy.degraded_every))
             .min(if self.degraded {
                 wait

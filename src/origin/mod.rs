@@ -27,6 +27,7 @@ mod observer;
 mod orphans;
 mod output;
 pub mod pid;
+mod plight;
 mod port;
 mod probe;
 mod process;
@@ -59,6 +60,7 @@ use barrier::Barrier;
 use board::Board;
 use cost::Cost;
 use herald::Herald;
+use plight::Plight;
 use quarantine::Record;
 use verdict::Judgement;
 use will::Reply;
@@ -103,6 +105,9 @@ pub struct Watch {
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
+    plight: Plight,
+    /// Those who are told when restarting does not help.
+    called: Option<hook::Queue>,
 }
 
 /// A verb on its way to the watch, and the way back.
@@ -166,6 +171,8 @@ impl Origin {
             nudges,
             wishes,
             told: None,
+            plight: Plight::default(),
+            called: None,
         };
         (origin, watch)
     }

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::cgroup::Leaf;
 use super::evidence::aside;
 use super::pid::Pid;
+use crate::config::fixed::KILLED;
 use crate::ground::deadline::{self, Deadline};
 
 /// One that was ended.
@@ -54,8 +55,6 @@ static STARTED: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
 const HOOK: &str = "LEEWARD_ID=";
 /// In the environment of a generation that may live beside another: its number.
 pub const GENERATION: &str = "LEEWARD_GENERATION";
-/// After KILL, only the kernel can still hold a process.
-const KILLED: Duration = Duration::from_secs(5);
 /// Between two looks whether a killed one is gone.
 const AGAIN: Duration = Duration::from_millis(2);
 /// For a look at an environment, which a process that is held in the kernel may hold up.

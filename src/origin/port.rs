@@ -7,11 +7,10 @@ use super::forensics::{Holder, Listening, accept_queue, holders};
 use super::leftover;
 use super::pid::Pid;
 use super::senses::listening;
+use crate::config::fixed::PORT_PATIENCE as PATIENCE;
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
 
-/// How long the port of an ended generation may stay taken before that is told as a fault.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(50);
 /// For a look at an environment, which a process that is held in the kernel may hold up.
@@ -99,7 +98,7 @@ async fn free(at: &Listening) {
 }
 
 fn found(at: &Listening) -> Vec<Holder> {
-    let who = holders(at, Instant::now() + PATIENCE);
+    let who = holders(at, Instant::now() + PORT_PATIENCE);
     who.known().map_or_else(Vec::new, |who| who.found.clone())
 }
 

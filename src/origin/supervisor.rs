@@ -2,6 +2,7 @@
 
 mod attend;
 mod end;
+mod plight;
 mod relief;
 mod standby;
 mod start;
@@ -81,7 +82,9 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         return;
     };
     orphans::take_in();
-    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    let hooks = &watch.settings.hooks;
+    watch.told = hook::Queue::open("hooks.on_incident", &hooks.on_incident);
+    watch.called = hook::Queue::open("hooks.on_degraded", &hooks.on_degraded);
     let now = deadline::now();
     let home = &watch.board.view.address;
     let mut supervisor = Supervisor {
@@ -105,6 +108,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         }
         supervisor.watch.release_due(deadline::now());
         supervisor.settle(deadline::now()).await;
+        supervisor.weigh(deadline::now());
         if supervisor.life.phase() == Phase::Over {
             break;
         }
@@ -114,9 +118,13 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             .gone(supervisor.watch.settings.restart.grace_drain)
             .await;
     }
-    if let Some(queue) = supervisor.watch.told.take() {
-        queue.close().await;
-    }
+    let closing = |queue: Option<hook::Queue>| async {
+        if let Some(queue) = queue {
+            queue.close().await;
+        }
+    };
+    let watch = &mut supervisor.watch;
+    tokio::join!(closing(watch.told.take()), closing(watch.called.take()));
 }
 
 impl Supervisor {
@@ -128,6 +136,7 @@ impl Supervisor {
         if self.current.is_none() && self.has_spare() && matches!(phase, Phase::Waiting { .. }) {
             return Next::Event(Event::Spare);
         }
+        let plight = self.plight_due();
         let Some(current) = &mut self.current else {
             let Phase::Waiting { until } = phase else {
                 return Next::Event(Event::Gone);
@@ -138,6 +147,7 @@ impl Supervisor {
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
+                () = deadline::reached(plight) => Next::Event(Event::Tick),
             };
         };
         let generation = current.open.as_ref().map(|(it, _)| it.clone());

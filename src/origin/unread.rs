@@ -26,6 +26,7 @@ use super::pid::Pid;
 use super::process::Process;
 use super::roster::{Roster, VisitId};
 use super::stop::Ladder;
+use crate::config::fixed::{PROVEN, PROVING, RESETTING};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline;
 
@@ -58,10 +59,6 @@ struct Candidate {
 
 /// For all threads of the origin to stop; a signal takes microseconds to get there.
 const STOPPING: Duration = Duration::from_millis(100);
-/// For the whole proof.
-const PROVING: Duration = Duration::from_millis(500);
-/// For the edge threads to reset the connections of visits that ended.
-const RESETTING: Duration = Duration::from_millis(200);
 /// So many visits are looked at, the oldest first.
 const MOST: usize = 1024;
 
@@ -91,7 +88,7 @@ pub async fn prove(
         door: held.and_then(|held| held.handle().ok()),
     };
     let until = Instant::now() + PROVING;
-    let limit = PROVING + Duration::from_millis(100);
+    let limit = PROVING + PROVEN;
     let found = aside(limit, move || look(at, &peers, &grip, until)).await;
     let unread = found.unwrap_or_default();
     if !unread.visits.is_empty() {
@@ -111,7 +108,7 @@ impl Unread {
         if self.shared.is_empty() {
             return true;
         }
-        let limit = RESETTING + Duration::from_millis(100);
+        let limit = RESETTING + PROVEN;
         aside(limit, move || self.shared.iter().all(is_emptied))
             .await
             .unwrap_or(false)

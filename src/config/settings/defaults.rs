@@ -171,6 +171,7 @@ impl Default for Restart {
             degraded_after: 5,
             degraded_within: Duration::from_secs(600),
             degraded_every: Duration::from_secs(60),
+            degraded_watchdog: None,
         }
     }
 }

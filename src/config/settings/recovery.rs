@@ -46,6 +46,8 @@ pub struct Restart {
     pub degraded_within: Duration,
     /// The wait between starts from then on.
     pub degraded_every: Duration,
+    /// After so long, the service manager is told that we cannot help; `None` is never.
+    pub degraded_watchdog: Option<Duration>,
 }
 
 /// `[standby]`: a spare generation that runs beside the one that serves.
@@ -67,7 +69,7 @@ pub struct Hold {
 }
 
 /// `[replay]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Replay {
     /// Whether an `Idempotency-Key` makes a POST or a PATCH one that may be sent again.
     pub idempotency_key: bool,

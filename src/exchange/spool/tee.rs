@@ -17,6 +17,7 @@ use super::disk::{DiskError, Spill};
 use super::pages::Pages;
 use super::whole::Whole;
 use super::{Store, full};
+use crate::config::fixed::ON_THE_WAY;
 use crate::ground::deadline::Deadline;
 use crate::ground::failure::{Cause, Failure, Phase};
 
@@ -61,6 +62,7 @@ const BATCH: usize = 256 << 10;
 const FETCH: u64 = 128 << 10;
 /// More may not wait to be written.
 const BACKLOG: usize = 2 * BATCH;
+const _: () = assert!(BACKLOG + FETCH as usize == ON_THE_WAY);
 /// A disk that takes none of the backlog for this long is as good as none.
 const PATIENCE: Duration = Duration::from_secs(5);
 

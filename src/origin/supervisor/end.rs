@@ -101,10 +101,15 @@ impl Supervisor {
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
         }
+        let unwell = match verdict {
+            // However long it was at a request: it fell ill when it ended.
+            Verdict::Exited => Duration::ZERO,
+            _ => silence.min(now - current.spawned),
+        };
         self.wound.get_or_insert(Wound {
             incident,
             shut: now,
-            told: now - silence.min(now - current.spawned),
+            told: now - unwell,
             before: self.watch.paid,
         });
         if fate.is_some() {
