@@ -129,15 +129,14 @@ impl Errand {
             let wait = deadline::now() - begun;
             self.thread.tally.time(Span::Wait, wait);
             self.course.is_out.store(true, Ordering::Relaxed);
-            let mut visited = self.visit(&slot, wait).await;
-            if let Err(missed) = &mut visited
-                && let Some(cut) = missed.cut.take()
-            {
-                return Box::pin(self.resume(*cut, missed, slot, &mut gate)).await;
-            }
+            let visited = self.visit(&slot, wait).await;
             self.course.is_out.store(false, Ordering::Relaxed);
             match visited {
                 Ok(()) => return,
+                Err(missed) if missed.cut.is_some() => {
+                    // Boxed, so that the many that are not cut need not carry what it takes.
+                    return Box::pin(self.resume(missed, slot, &mut gate)).await;
+                }
                 // Nobody would take the answer.
                 Err(_) if self.course.is_alone.load(Ordering::Relaxed) => return,
                 Err(missed) if was_closed(&missed) && !self.is_fresh => {
@@ -177,7 +176,7 @@ impl Errand {
         Ok(())
     }
 
-    async fn visit(&mut self, slot: &OriginSlot, wait: Duration) -> Result<(), Missed> {
+    async fn visit(&mut self, slot: &OriginSlot, wait: Duration) -> Result<(), Box<Missed>> {
         let visit = self.thread.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();

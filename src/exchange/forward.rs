@@ -68,7 +68,7 @@ pub async fn visit(
     taken: &Taken,
     way: Way<'_>,
     commit: impl FnOnce(AnswerHead, Reader),
-) -> Result<(), Missed> {
+) -> Result<(), Box<Missed>> {
     let generation = way.slot.generation();
     let mut course = Course::default();
     let result = {
@@ -91,7 +91,7 @@ pub async fn visit(
     };
     result.map_err(|(failure, fault)| {
         let cut = match (course.spool, course.mark) {
-            (Some(spool), Some(mark)) => Some(Box::new(Cut { spool, mark })),
+            (Some(spool), Some(mark)) => Some(Cut { spool, mark }),
             (Some(spool), None) => {
                 spool.end(Err(failure.clone()));
                 None
@@ -101,11 +101,11 @@ pub async fn visit(
         if let Some(window) = course.window {
             window.end(Err(failure.clone()));
         }
-        Missed {
+        Box::new(Missed {
             was_kept: course.was_kept,
             cut,
             ..Missed::of(failure, fault, course.delivery)
-        }
+        })
     })
 }
 
@@ -283,9 +283,10 @@ impl Walk<'_> {
         };
         let times = terms.times();
         let total = Deadline::after(begun, times.total.is);
-        let filling = Filling::new(self.way.store, spool);
+        // Lent, since an async function holds its arguments twice.
+        let mut filling = Filling::new(self.way.store, spool);
         let way = (visit.pulse(), &**self.way.slot.generation());
-        receive(&mut leg, head, commit, filling, way, (times, total)).await?;
+        receive(&mut leg, head, commit, &mut filling, way, (times, total)).await?;
         if self.keeps() && leg.is_reusable() {
             self.way.pool.put(leg, self.way.slot.generation());
         }

@@ -5,7 +5,7 @@ use super::rest::Cut;
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::origin::{Ending, Visit};
 
-/// A visit that brought no whole answer.
+/// A visit that brought no whole answer. In a box, so that the many that do need no room for it.
 #[derive(Debug)]
 pub struct Missed {
     /// Why.
@@ -17,7 +17,7 @@ pub struct Missed {
     /// Whether it was sent over a connection that had been kept, and that the origin may have closed meanwhile.
     pub was_kept: bool,
     /// The answer, where the client has seen a part of it and it may be continued. Whoever drops it cuts it off.
-    pub cut: Option<Box<Cut>>,
+    pub cut: Option<Cut>,
 }
 
 /// What an ending says of one visit.

@@ -28,7 +28,7 @@ fn status(client: Client) -> u16 {
 }
 
 /// The cost in the newest incident, on the disk and on the list, once it is this.
-fn wait_cost(leeward: &Leeward, wanted: &Value) {
+pub fn wait_cost(leeward: &Leeward, wanted: &Value) {
     let until = Instant::now() + DUE;
     loop {
         let told = incidents(leeward).pop().unwrap_or_default();

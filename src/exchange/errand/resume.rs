@@ -1,6 +1,8 @@
 //! What becomes of an answer that was cut in the middle: it is continued from the origin's next generation where that is
 //! safe, once, and else it is cut off for its client, too.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::watch;
 
 use super::{Errand, NOTICING, REFUSED_PAUSE};
@@ -27,17 +29,19 @@ enum Stop {
 }
 
 impl Errand {
-    /// Continues `cut`, or cuts it off visibly. It is never ended as if it were whole.
+    /// Continues the answer that was cut, or cuts it off visibly. It is never ended as if it were whole.
     pub(super) async fn resume(
         &mut self,
-        cut: Cut,
-        missed: &Missed,
+        mut missed: Box<Missed>,
         slot: OriginSlot,
         gate: &mut watch::Receiver<Gate>,
     ) {
+        let Some(cut) = missed.cut.take() else { return };
+        // It is answered, and goes on by itself.
+        self.course.is_out.store(true, Ordering::Relaxed);
         // It queues up anew, and the origin may have but this one.
         drop(slot);
-        let Some(question) = self.question(&cut, missed) else {
+        let Some(question) = self.question(&cut, &missed) else {
             return self.cut_off(&cut, &missed.failure, None);
         };
         self.thread.tally.count(Count::ExchangesReplayed);
