@@ -232,6 +232,7 @@ async fn asked(
         Poll::Pending => {
             *turn = None;
             tokio::select! {
+                biased;
                 slot = slot => slot,
                 moved = gate.changed() => return Err(moved),
             }

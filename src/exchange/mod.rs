@@ -296,3 +296,6 @@ fn told(method: &Method, path: &str) -> Arc<str> {
     }
     told.into()
 }
+
+#[cfg(test)]
+mod model;
