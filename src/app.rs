@@ -79,7 +79,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings)?;
     let tls = tls::server(&settings.edge.tls)?;
-    let address = settle(&settings.origin.address).map_err(system("find a free port"))?;
+    let address = match &bound.held {
+        Some(held) => held.address().clone(),
+        None => settle(&settings.origin.address).map_err(system("find a free port"))?,
+    };
     let command = command(&settings).map_err(system("find its own program"))?;
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
@@ -105,7 +108,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let seen = origin.clone();
 
     let mut watch = watch_thread::start(watch_thread::Parts {
-        watch,
+        watch: watch.holding(bound.held),
         origin,
         journal,
         shared: shared.clone(),
@@ -242,6 +245,7 @@ fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
                 .to_vec(),
             directory: None,
             environment: Default::default(),
+            socket: Default::default(),
         })
     };
     Ok(match &settings.origin.process {

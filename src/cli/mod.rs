@@ -23,6 +23,8 @@ use verbs::Verb;
 const FINE: u8 = 0;
 /// It failed.
 const FAILED: u8 = 1;
+/// The command line is at fault, as clap has it.
+const BAD_USAGE: u8 = 2;
 /// The configuration is at fault (sysexits.h).
 const BAD_CONFIG: u8 = 78;
 
@@ -51,9 +53,9 @@ enum Command {
     },
     /// Be the bundled origin: an ordinary web server for a directory of files.
     Origin {
-        /// Where to listen; port 0 is any free one.
+        /// Where to listen; port 0 is any free one. A socket that was passed (LISTEN_FDS) goes before it.
         #[arg(long, value_name = "ADDR")]
-        listen: SocketAddr,
+        listen: Option<SocketAddr>,
         /// What to serve; without it, a welcome page and some files of several sizes.
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,

@@ -71,6 +71,7 @@ mod tests {
             arguments: Vec::new(),
             directory: directory.map(PathBuf::from),
             environment: Default::default(),
+            socket: Default::default(),
         };
         obstacle(&command).unwrap_or_default()
     }

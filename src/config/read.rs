@@ -4,6 +4,7 @@ mod edge;
 mod hooks;
 mod origin;
 mod route;
+mod standby;
 
 use std::time::Duration;
 
@@ -34,10 +35,12 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
     let spool = spool(root.section("spool"));
     let origin = root.section("origin");
     let is_observed = origin.says("address") && !origin.says("process");
+    let origin = origin::origin(origin);
     let settings = Settings {
         edge: edge::edge(edge, &spool),
         spool,
-        origin: origin::origin(origin),
+        standby: standby::standby(root.section("standby"), &origin),
+        origin,
         routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),
         restart: restart(root.section("restart")),

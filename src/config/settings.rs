@@ -16,7 +16,7 @@ pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use quarantine::Quarantine;
-pub use recovery::{Hang, Hold, Replay, Restart};
+pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -36,6 +36,8 @@ pub struct Settings {
     pub hang: Hang,
     /// `[restart]`
     pub restart: Restart,
+    /// `[standby]`
+    pub standby: Standby,
     /// `[quarantine]`
     pub quarantine: Quarantine,
     /// `[hold]`
@@ -234,6 +236,20 @@ pub struct Command {
     pub directory: Option<PathBuf>,
     /// Set on top of a small clean environment.
     pub environment: BTreeMap<String, String>,
+    /// Who opens the socket it listens on.
+    pub socket: Socket,
+}
+
+/// Who opens the socket the origin listens on, and how the origin gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Socket {
+    /// The origin.
+    #[default]
+    Own,
+    /// Leeward; passed as descriptor 3, as systemd does it (sd_listen_fds(3)).
+    Passed,
+    /// Leeward; passed as standard input, as inetd does it for `wait`.
+    Stdin,
 }
 
 /// `[origin.deadlines]`: how long the origin may take.

@@ -11,5 +11,6 @@ pub mod ledger;
 pub mod random;
 pub mod redact;
 pub mod reserve;
+pub mod socket_file;
 pub mod sys;
 pub mod systemd;

@@ -63,8 +63,9 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     let at = listening(&view.address);
     let findings = match (scene.verdict, &scene.subject) {
         (Verdict::Exited, Subject::Owned(process)) => {
-            let last_words = process.output().ended();
-            let _ = Deadline::within(LAST_WORDS).bound(last_words).await;
+            let _ = Deadline::within(LAST_WORDS)
+                .bound(process.last_words())
+                .await;
             None
         }
         (Verdict::Exited, Subject::Observed(_)) => None,
@@ -140,14 +141,16 @@ pub async fn capture(watch: &mut Watch, scene: Scene<'_>) -> Reply {
 impl Subject<'_> {
     fn root(&self) -> Seen<Pid> {
         match self {
-            Self::Owned(process) => Seen::Known(process.pid()),
+            Self::Owned(process) => {
+                Seen::from_option(process.pid(), || "its process is not known yet".to_owned())
+            }
             Self::Observed(pid) => pid.clone(),
         }
     }
 
     fn output(&self) -> Vec<String> {
         match self {
-            Self::Owned(process) => process.output().last(LINES),
+            Self::Owned(process) => process.last_lines(LINES),
             Self::Observed(_) => Vec::new(),
         }
     }
@@ -215,15 +218,20 @@ fn judged(verdict: Verdict, judgement: Option<Judgement>) -> Judgement {
 
 /// What it holds too much of, as the verdict has it.
 fn of_leaks(process: &Process, leaks: &[String]) -> String {
-    let (pid, leaks) = (process.pid(), leaks.join(", "));
-    format!("process {pid} {leaks}; it is replaced before it fails")
+    let (who, leaks) = (named(process), leaks.join(", "));
+    format!("{who} {leaks}; it is replaced before it fails")
 }
 
 fn of_exit(process: &Process, last_line: Option<&String>) -> String {
-    let pid = process.pid();
+    let who = named(process);
     let how = process.fate().unwrap_or_else(|| "ended".to_owned());
     match last_line {
-        Some(line) => format!("process {pid} {how}; its last line was: {line}"),
-        None => format!("process {pid} {how}, and had written nothing"),
+        Some(line) => format!("{who} {how}; its last line was: {line}"),
+        None => format!("{who} {how}, and had written nothing"),
     }
+}
+
+fn named(process: &Process) -> String {
+    let number = |pid: Pid| format!("process {pid}");
+    process.pid().map_or_else(|| "it".to_owned(), number)
 }

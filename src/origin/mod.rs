@@ -16,6 +16,7 @@ pub mod forensics;
 mod gate;
 mod group;
 pub mod growth;
+mod held;
 mod herald;
 mod hook;
 pub mod incident;
@@ -30,6 +31,7 @@ mod port;
 mod probe;
 mod process;
 pub mod quarantine;
+mod readying;
 pub mod records;
 mod renewal;
 mod roster;
@@ -63,6 +65,7 @@ use will::Reply;
 
 pub use ending::Ending;
 pub use gate::{Ender, Gate, Generation, NoSlot, OriginSlot, Shut, Why};
+pub use held::HeldSocket;
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
 pub use quarantine::Barred;
@@ -85,6 +88,8 @@ pub struct Origin {
 pub struct Watch {
     settings: Arc<Settings>,
     command: Option<settings::Command>,
+    /// The origin's listening socket, where we hold it.
+    held: Option<HeldSocket>,
     journal: Option<Journal>,
     board: Board,
     roster: roster::Roster,
@@ -151,6 +156,7 @@ impl Origin {
             barrier,
             settings,
             command,
+            held: None,
             journal,
             board,
             roster,
@@ -219,6 +225,12 @@ impl Origin {
 }
 
 impl Watch {
+    /// The same, with the listening socket that each generation is passed.
+    pub fn holding(mut self, held: Option<HeldSocket>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// Watches until the drain begins, then ends the origin if it is ours. Ends when that is done.
     pub async fn run(self, drain: Drain) {
         if let Some(journal) = self.journal.clone() {

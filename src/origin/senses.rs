@@ -124,6 +124,11 @@ impl Senses {
         self.next_look = deadline::now();
     }
 
+    /// It serves from now on: these are the visits it is judged by.
+    pub fn serves(&mut self, roster: Roster) {
+        self.roster = roster;
+    }
+
     /// What the process looked like at the last look, if there was one.
     pub fn vital(&self) -> Option<&Vital> {
         self.vital.as_ref()

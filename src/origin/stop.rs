@@ -1,10 +1,10 @@
-//! The ladder: how a group of processes is ended, and cleared away.
+//! The ladder: how the process of the origin is ended.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::group::obituary;
+use super::pid::Pid;
 use super::process::Process;
 use super::verdict::{Confidence, Verdict};
 use crate::config::settings;
@@ -45,9 +45,9 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
         Ladder::Abort(grace) => Some((Signal::ABORT, "ABRT", grace)),
     };
     if let Some((signal, name, grace)) = asked {
-        process.signal(signal);
+        process.signal(signal).await;
         // Whoever is frozen hears of it only then.
-        process.signal(Signal::CONT);
+        process.signal(Signal::CONT).await;
         if Deadline::within(grace)
             .bound(process.exited())
             .await
@@ -55,23 +55,16 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
         {
             return true;
         }
-        tracing::warn!(pid = %process.pid(), "the origin did not end within {grace:?} of {name}; KILL follows");
+        tracing::warn!(
+            pid = process.pid().map(Pid::number),
+            "the origin did not end within {grace:?} of {name}; KILL follows"
+        );
     }
-    process.signal(Signal::KILL);
+    process.signal(Signal::KILL).await;
     Deadline::within(KILLED)
         .bound(process.exited())
         .await
         .is_ok()
-}
-
-/// Kills what is left of the group, reaps its first process, and says how that ended.
-pub fn clear(process: Process) -> String {
-    // Before the reaping: until then the group's number can't be another's.
-    process.signal(Signal::KILL);
-    match process.reap() {
-        Ok(status) => obituary(status),
-        Err(error) => format!("ended, but cannot be reaped: {error}"),
-    }
 }
 
 #[cfg(test)]

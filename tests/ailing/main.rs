@@ -8,7 +8,7 @@
 //! [`hoards`] what is never let go of, and [`request`] reads what was asked.
 //!
 //! ```text
-//! ailing --listen ADDR|unix:PATH [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
+//! ailing --listen ADDR|unix:PATH|passed|stdin [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
 //!        [--ignore-term] [--manners goahead] [--ledger FILE] [--banner TEXT]
 //! ```
 //!

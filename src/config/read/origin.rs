@@ -7,7 +7,8 @@ use toml::de::DeValue;
 
 use crate::config::raw::Section;
 use crate::config::settings::{
-    Command, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Profile,
+    Command, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process,
+    Profile, Socket,
 };
 use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
 use crate::ground::addr::OriginAddr;
@@ -122,11 +123,14 @@ fn judge_open_port(section: &Section<'_, '_, '_>, process: &Process) {
         Process::Bundled => return,
         Process::Observed => "name the port on which the origin listens",
         Process::Command(command) => {
+            if command.socket != Socket::Own {
+                return;
+            }
             let mut told = command.arguments.iter().chain(command.environment.values());
             if told.any(|text| text.contains("{port}") || text.contains("{address}")) {
                 return;
             }
-            "put {port} or {address} into origin.process.command, or name the port"
+            "put {port} or {address} into origin.process.command, name the port, or set origin.process.socket"
         }
     };
     let message = "port 0 chooses a free port, but the origin is not told which";
@@ -148,6 +152,12 @@ fn process(mut section: Section<'_, '_, '_>) -> Option<Command> {
     });
     let directory = section.take("directory", path("/var/lib/origin"));
     let environment = section.take("environment", table_of_texts);
+    let sockets = [
+        ("own", Socket::Own),
+        ("passed", Socket::Passed),
+        ("stdin", Socket::Stdin),
+    ];
+    let socket = section.take("socket", |v| value::word(v, &sockets));
     if section.is_present() && !section.says("command") {
         section.complain(
             "command",
@@ -164,6 +174,7 @@ fn process(mut section: Section<'_, '_, '_>) -> Option<Command> {
         arguments,
         directory,
         environment: environment.unwrap_or_default(),
+        socket: socket.unwrap_or_default(),
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ground::addr::OriginAddr;
+
 /// `[hang]`: how long silence lasts before it is a hang.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hang {
@@ -44,6 +46,15 @@ pub struct Restart {
     pub degraded_within: Duration,
     /// The wait between starts from then on.
     pub degraded_every: Duration,
+}
+
+/// `[standby]`: a spare generation that runs beside the one that serves.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standby {
+    /// Where it listens, of the same kind as `origin.address`; `None` is no standby. Port 0 is any free port, each time.
+    pub address: Option<OriginAddr>,
+    /// For how long a hung generation that it has relieved is kept frozen; `None` is not at all.
+    pub keep: Option<Duration>,
 }
 
 /// `[hold]`

@@ -1,26 +1,30 @@
 //! One process of the origin's: started in a group of its own, and listened to.
 
 use std::io;
-use std::ops::Deref;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
-use super::cgroup::Leaf;
-use super::group::{Group, launched};
-use super::leftover;
-use super::output::Output;
-use crate::config::settings;
+use rustix::process::Signal;
+
+use super::fill;
+use crate::config::settings::{self, Socket};
 use crate::ground::addr::OriginAddr;
+use crate::origin::cgroup::Leaf;
+use crate::origin::group::{Group, launched, obituary};
+use crate::origin::held::HeldSocket;
+use crate::origin::output::Output;
+use crate::origin::{leftover, orphans};
 
-/// The origin's process group, and what it says. It is signalled, awaited and reaped as its [`Group`].
+/// The process group of a command that stays in the foreground, and what it says.
 #[derive(Debug)]
-pub struct Process {
+pub struct Child {
     group: Group,
     output: Output,
     leaf: Option<Leaf>,
 }
 
-impl Process {
-    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`.
+impl Child {
+    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`, and with the
+    /// listening socket, if we hold it.
     ///
     /// Must be called on the watch thread: the death signal is bound to the spawning thread.
     ///
@@ -31,8 +35,14 @@ impl Process {
         address: &OriginAddr,
         limits: &settings::Restart,
         leaf: Option<Leaf>,
+        held: Option<&HeldSocket>,
     ) -> io::Result<Self> {
         let mut options: Vec<&str> = Vec::new();
+        match command.socket {
+            Socket::Own => {}
+            Socket::Passed => options.extend(["--socket", "passed"]),
+            Socket::Stdin => options.extend(["--socket", "stdin"]),
+        }
         if limits.core {
             options.push("--core");
         }
@@ -45,6 +55,9 @@ impl Process {
             it.env(name, fill(text, address));
         }
         leftover::mark(&mut it);
+        if let Some(held) = held {
+            it.stdin(held.for_child()?);
+        }
         if let Some(directory) = &command.directory {
             it.current_dir(directory);
         }
@@ -64,9 +77,9 @@ impl Process {
         }
     }
 
-    /// Its control group, which is whoever's takes it from now on.
-    pub fn take_leaf(&mut self) -> Option<Leaf> {
-        self.leaf.take()
+    /// The group, which is signalled and awaited as a whole.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// The last lines it wrote.
@@ -74,26 +87,16 @@ impl Process {
         &self.output
     }
 
-    /// Takes the exit status of a process that has exited; its number may be another's from now on.
-    ///
-    /// # Errors
-    /// What the system said; `WouldBlock` when it has not exited.
-    pub fn reap(self) -> io::Result<ExitStatus> {
-        self.group.reap()
+    /// Kills what is left of the group, reaps its first process, says how that ended, and ends all that it started.
+    pub async fn bury(self) -> (String, orphans::Cleared) {
+        // Before the reaping: until then the group's number can't be another's.
+        self.group.signal(Signal::KILL);
+        let pid = self.group.pid();
+        let told = match self.group.reap() {
+            Ok(status) => obituary(status),
+            Err(error) => format!("ended, but cannot be reaped: {error}"),
+        };
+        tracing::info!(%pid, "origin {told}");
+        (told, orphans::clear(pid, self.leaf).await)
     }
-}
-
-impl Deref for Process {
-    type Target = Group;
-
-    fn deref(&self) -> &Group {
-        &self.group
-    }
-}
-
-/// `text` with the origin's address in place of `{port}` and `{address}`.
-pub fn fill(text: &str, address: &OriginAddr) -> String {
-    let port = address.port().map(|port| port.to_string());
-    text.replace("{port}", port.as_deref().unwrap_or(""))
-        .replace("{address}", &address.to_string())
 }
