@@ -45,7 +45,9 @@
 //!    (`exchange/receive`) into a spool (`exchange/spool`) under the origin's deadlines. *The origin is free when its
 //!    answer is whole.*
 //! 5. A visit that failed goes through `exchange/replay` (may it be sent again?) and, if not, through
-//!    `exchange/rescue` (which response does the client get? The operator's own page, where there is one: `config/pages`).
+//!    `exchange/rescue` (which response does the client get? The operator's own page, where there is one:
+//!    `config/pages`). Where the client has seen a part of the answer, `exchange/continuation` says whether the rest may
+//!    be asked for, and whether what comes is the rest; `exchange/rest` puts it behind what is there.
 //! 6. `exchange/answer` reads behind the origin from the spool, at the client's pace, and the edge writes under its
 //!    stall deadline. Whatever happened, an exchange ends in one `exchange/outcome`: a line in the log, and
 //!    numbers in the [`ledger`](ground::ledger).

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 40] = [
+const PURE: [&str; 41] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -46,6 +46,7 @@ const PURE: [&str; 40] = [
     "src/exchange/redirect.rs",
     "src/exchange/rescue.rs",
     "src/exchange/replay.rs",
+    "src/exchange/continuation.rs",
     "src/exchange/manners.rs",
     "src/edge/flood.rs",
     "src/edge/frames.rs",

@@ -177,6 +177,7 @@ fn hold(mut section: Section<'_, '_, '_>) -> Hold {
 
 fn replay(mut section: Section<'_, '_, '_>) -> Replay {
     let mut it = Replay::default();
+    section.set("continue_answers", &mut it.continue_answers, value::switch);
     section.set("idempotency_key", &mut it.idempotency_key, value::switch);
     section.finish();
     it

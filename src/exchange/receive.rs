@@ -35,13 +35,12 @@ pub async fn receive(
     leg: &mut Leg,
     head: AnswerHead,
     commit: impl FnOnce(AnswerHead, Reader),
-    filling: Filling<'_>,
+    filling: &mut Filling<'_>,
     way: (&Pulse, &Generation),
     bounds: (&Times, Deadline),
 ) -> Result<(), Failure> {
     let (pulse, generation) = way;
     let (times, total) = bounds;
-    let mut filling = filling;
     let mut shown = Some((head, commit));
     let commit_by = Deadline::within(COMMIT_AFTER);
     let mut idle = times.idle.deadline().min(total);

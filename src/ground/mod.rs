@@ -7,6 +7,8 @@ pub mod failure;
 pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
+#[cfg(test)]
+pub mod random;
 pub mod redact;
 pub mod reserve;
 pub mod socket_file;

@@ -66,7 +66,7 @@ use verdict::Judgement;
 use will::Reply;
 
 pub use ending::Ending;
-pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
+pub use gate::{Ender, Gate, Generation, NoSlot, OriginSlot, Shut, Why};
 pub use held::HeldSocket;
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
@@ -287,4 +287,24 @@ fn told(command: &settings::Command, address: &OriginAddr) -> String {
             .map(|text| process::fill(text, address)),
     );
     redact::words(words.iter().map(String::as_str)).join(" ")
+}
+
+/// The hand of a test that plays the watch.
+#[cfg(test)]
+impl Watch {
+    /// Requests may reach this generation from now on.
+    pub fn opens(&mut self, generation: Arc<Generation>) {
+        self.board.open(generation, deadline::now());
+    }
+
+    /// They may not, for so long.
+    pub fn shuts(&mut self, why: Why, expected: Duration) {
+        let since = deadline::now();
+        let expected = since + expected;
+        self.board.shut(Shut {
+            since,
+            expected,
+            why,
+        });
+    }
 }

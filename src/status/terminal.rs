@@ -157,7 +157,8 @@ fn traffic(rows: &mut Rows, json: &Value) {
     let in_flight = amount(&exchanges["in_flight"], "in flight");
     let begun = amount(&exchanges["begun"], "begun");
     let replayed = amount(&exchanges["replayed"], "replayed");
-    rows.several("exchanges", [in_flight, begun, replayed]);
+    let continued = amount(&exchanges["continued"], "continued");
+    rows.several("exchanges", [in_flight, begun, replayed, continued]);
     let queued = amount(&json["waiting"]["queued"], "for a slot");
     let held = amount(&json["waiting"]["held"], "for the gate");
     rows.several("waiting", [queued, held]);

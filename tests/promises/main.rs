@@ -7,6 +7,7 @@ mod abuse;
 mod brought_on;
 mod clients;
 mod command_line;
+mod continued;
 mod control;
 mod costs;
 mod crash_loops;

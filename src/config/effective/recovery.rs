@@ -79,8 +79,12 @@ impl Text {
     }
 
     pub(super) fn replay(&mut self, replay: Replay) {
-        let Replay { idempotency_key } = replay;
+        let Replay {
+            continue_answers,
+            idempotency_key,
+        } = replay;
         self.section("[replay]");
+        self.put("continue_answers", continue_answers);
         self.put("idempotency_key", idempotency_key);
     }
 

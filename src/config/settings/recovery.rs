@@ -69,8 +69,10 @@ pub struct Hold {
 }
 
 /// `[replay]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replay {
+    /// Whether an answer that is cut in the middle is continued from the next generation, where that is safe.
+    pub continue_answers: bool,
     /// Whether an `Idempotency-Key` makes a POST or a PATCH one that may be sent again.
     pub idempotency_key: bool,
 }

@@ -106,6 +106,11 @@ impl SpoolWriter {
         locked(&self.0).len
     }
 
+    /// Returns when nothing that is put in can be of use any more: nobody reads it, or it has an end.
+    pub async fn left(&self) {
+        std::future::poll_fn(|cx| locked(&self.0).poll_left(cx)).await
+    }
+
     /// The body is whole, or cut off by `failure`. Only the first end counts.
     pub fn end(&self, end: Result<(), Failure>) {
         let mut tee = locked(&self.0);
@@ -239,6 +244,14 @@ impl Tee {
             }
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_read || self.end.is_some() {
+            return Poll::Ready(());
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     fn poll_next(

@@ -126,6 +126,10 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests sent to the origin a second time.";
     let replayed = exchanges.replayed;
     to.counter("leeward_exchanges_replayed", help, PLAIN, replayed)?;
+    let help =
+        "Answers that were cut in the middle, and of which the rest came from the next generation.";
+    let continued = exchanges.continued;
+    to.counter("leeward_exchanges_continued", help, PLAIN, continued)?;
     let help = "Requests (methods and paths) that are kept from the origin because they have hung it repeatedly.";
     let quarantined = Some(all.quarantine.len() as u64);
     to.gauge("leeward_quarantined", help, PLAIN, quarantined)?;
