@@ -98,7 +98,7 @@ async fn free(at: &Listening) {
 }
 
 fn found(at: &Listening) -> Vec<Holder> {
-    let who = holders(at, Instant::now() + PORT_PATIENCE);
+    let who = holders(at, Instant::now() + PATIENCE);
     who.known().map_or_else(Vec::new, |who| who.found.clone())
 }
 

@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Exchanges, Shared};
 use crate::config::Settings;
+use crate::config::pages::Pages;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
 use crate::ground::fate::Fate;
@@ -85,7 +86,12 @@ impl World {
         let now = deadline::now();
         let (origin, watch) =
             Origin::open(settings.clone(), address, None, None, ledger.clone(), now);
-        let shared = Shared::new(settings, origin.clone(), Reserve::boundless());
+        let shared = Shared::new(
+            settings,
+            origin.clone(),
+            Reserve::boundless(),
+            Pages::default(),
+        );
         Self {
             exchanges: Exchanges::new(shared.clone(), &ledger, 1),
             shared,
