@@ -81,6 +81,11 @@
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
 //!    and the incident is closed with its cost ([`origin::cost`]).
 //!
+//! Where a standby runs beside it (`origin/supervisor/standby`), 5 to 7 are another: the condemned generation is frozen and set
+//! aside, the standby, asked once more, is the next one (`origin/supervisor/relief`), and the frozen one is ended when the
+//! gate is open. Two never work on the same request: one that is set aside does nothing, and what it has not read is taken
+//! from it if it is kept.
+//!
 //! Where restarting does not help, `origin/plight` says whom that is told, and when.
 //!
 //! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 41] = [
+const PURE: [&str; 42] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -34,6 +34,7 @@ const PURE: [&str; 41] = [
     "src/origin/growth.rs",
     "src/origin/herald.rs",
     "src/origin/plight.rs",
+    "src/origin/readying.rs",
     "src/origin/renewal.rs",
     "src/origin/quarantine.rs",
     "src/origin/will.rs",

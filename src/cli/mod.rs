@@ -104,10 +104,12 @@ enum Command {
     Resume(verbs::Where),
     /// Write down what the origin does now, as for an incident, and disturb nothing.
     Capture(verbs::Where),
-    /// Let requests out of quarantine, where they are because they have hung the origin repeatedly.
+    /// Let requests out of quarantine, where they are because they have hung the origin repeatedly; or end the generation that
+    /// is kept frozen.
     Release {
-        /// Which: a request as `leeward status` tells it, like "GET /page", or its path; all if nobody says.
-        #[arg(value_name = "REQUEST|all")]
+        /// Which: a request as `leeward status` tells it, like "GET /page", or its path; all if nobody says. `frozen` is the
+        /// generation that is kept for a debugger.
+        #[arg(value_name = "REQUEST|all|frozen")]
         request: Option<String>,
         #[command(flatten)]
         place: verbs::Where,

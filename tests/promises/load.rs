@@ -50,8 +50,9 @@ pub fn under_load<T>(
             }
             clients
         });
+        let over = Over(&is_over);
         let done = meanwhile();
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         let clients = load.join().expect("the load");
         let asked: Vec<Asked> = clients
             .into_iter()
@@ -105,6 +106,15 @@ impl Toll {
             self.doubled(),
             self.longest()
         )
+    }
+}
+
+/// The load ends with this, by a panic too.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
