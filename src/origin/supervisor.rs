@@ -99,6 +99,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         scar: None,
         start_took: USUAL_START,
     };
+    supervisor.announce();
     loop {
         match supervisor.next(&mut drain).await {
             Next::Event(event) => supervisor.take(event).await,

@@ -152,6 +152,7 @@ fn after_long_enough_the_service_manager_is_told_once_that_nothing_helps() {
     });
     let (early, after, said) = with;
     assert_eq!((early, after), (0, 1), "{said}");
+    assert!(said.contains("should restarting not help for 1s (restart.degraded_watchdog)"));
     assert!(
         said.contains("restarting has not helped for 1s (restart.degraded_watchdog): the service")
     );

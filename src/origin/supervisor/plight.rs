@@ -17,6 +17,22 @@ impl Supervisor {
         due.filter(|_| self.current.is_none() && !stands.lets_be())
     }
 
+    /// Says at the start what is rare enough to be forgotten, and may end more than this program.
+    pub(super) fn announce(&self) {
+        let Some(limit) = self.watch.settings.restart.degraded_watchdog else {
+            return;
+        };
+        match Notifier::is_heard() {
+            true => tracing::warn!(
+                "should restarting not help for {limit:?} (restart.degraded_watchdog), the service manager is told \
+                 WATCHDOG=trigger"
+            ),
+            false => tracing::warn!(
+                "restart.degraded_watchdog is set, and there is no service manager to be told: NOTIFY_SOCKET is not set"
+            ),
+        }
+    }
+
     /// Tells whoever is to be told.
     pub(super) fn weigh(&mut self, now: Instant) {
         if self.watch.board.view.stance.lets_be() {
