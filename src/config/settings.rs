@@ -7,6 +7,7 @@ mod manners;
 mod quarantine;
 mod recovery;
 mod route;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use manners::{Manners, OriginVersion, Profile};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart};
 pub use route::{QUIET, Route, Total};
+pub use waits::Bound;
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 
