@@ -2,13 +2,16 @@
 
 mod ask;
 mod check;
+mod completions;
 mod drill;
 mod incidents;
 mod launch;
 pub mod log;
+mod man;
 mod origin;
 mod run;
 mod status;
+mod terminal;
 mod verbs;
 
 use std::io::Write;
@@ -68,14 +71,7 @@ enum Command {
         root: Option<PathBuf>,
     },
     /// Print what the status page of a running Leeward shows.
-    Status {
-        /// Where its status page is.
-        #[arg(long, value_name = "URL", default_value = ask::USUAL)]
-        url: String,
-        /// Print it as JSON, for programs.
-        #[arg(long)]
-        json: bool,
-    },
+    Status(status::Status),
     /// Rehearse a failure on the running system, and report what it cost. Only with --yes.
     Drill(drill::Drill),
     /// Tell what happened: the last incidents, or the whole story of one; while Leeward is down, too.
@@ -114,6 +110,17 @@ enum Command {
         #[command(flatten)]
         place: verbs::Where,
     },
+    /// Print the completions of this command line for a shell.
+    Completions {
+        /// For which.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them, one for each command.
+    Man {
+        /// Where to write them: `leeward.1`, `leeward-status.1` and so on.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -136,7 +143,7 @@ pub fn main() -> ExitCode {
             json,
         } => check::check(&file, check::Form::of(effective, json)),
         Command::Origin { listen, root } => origin::origin(listen, root),
-        Command::Status { url, json } => status::status(&url, json),
+        Command::Status(asked) => status::status(&asked),
         Command::Incidents(asked) => incidents::incidents(&asked),
         Command::Restart(place) => verbs::carry_out(Verb::Restart, None, &place),
         Command::Pause { length, place } => {
@@ -151,6 +158,8 @@ pub fn main() -> ExitCode {
         Command::Release { request, place } => {
             verbs::carry_out(Verb::Release, request.as_deref(), &place)
         }
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { directory } => man::man(directory.as_deref()),
         Command::Launch(launch) => launch.launch(),
     };
     ExitCode::from(code)

@@ -8,6 +8,7 @@ mod pages;
 mod quarantine;
 mod recovery;
 mod route;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use pages::Pages;
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
+pub use waits::Bound;
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 

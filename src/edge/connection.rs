@@ -72,7 +72,7 @@ pub async fn serve<H: Handler>(
     edge: &Edge<H>,
     mut drain: Drain,
 ) {
-    let flow = Arc::new(Flow::begin());
+    let flow = Arc::new(Flow::begin(edge.tally.clone()));
     let Some(stream) = handshake(stream, client, edge, &flow, &mut drain).await else {
         return;
     };

@@ -39,10 +39,8 @@ pub fn render(incident: &Value) -> String {
     if let Some(sentence) = word(&incident["sentence"]) {
         let _ = writeln!(text, "{sentence}\n");
     }
-    let mut rows = Rows(Vec::new());
-    judged(&mut rows, incident);
-    rows.several("in quarantine for it", [word(&incident["quarantined"])]);
-    cost(&mut rows, &incident["ending"]);
+    let mut rows = Rows(judged(incident));
+    rows.0.extend(costs(incident));
     rows.write(&mut text);
     visits(&mut text, list(&incident["visits"]));
     for process in list(&incident["findings"]["processes"]) {
@@ -57,7 +55,9 @@ pub fn render(incident: &Value) -> String {
     text
 }
 
-fn judged(rows: &mut Rows, incident: &Value) {
+/// What was believed and why, and of which process, a label and a value each.
+pub(super) fn judged(incident: &Value) -> Vec<(&'static str, String)> {
+    let mut rows = Rows(Vec::new());
     rows.several("incident", [word(&incident["id"])]);
     let opened = word(&incident["opened"]).map(|opened| moment(&opened));
     rows.several("opened", [opened]);
@@ -75,7 +75,9 @@ fn judged(rows: &mut Rows, incident: &Value) {
     for fact in list(&judgement["evidence_against"]) {
         rows.several("  against, or not seen", [word(fact)]);
     }
-    growth(rows, &incident["growth"], |it| it["now"] != it["start"]);
+    growth(&mut rows, &incident["growth"], |it| {
+        it["now"] != it["start"]
+    });
     let findings = &incident["findings"];
     rows.several("  left out", [word(&findings["truncated"])]);
     let mut reasons = Vec::new();
@@ -86,14 +88,20 @@ fn judged(rows: &mut Rows, incident: &Value) {
     }
     let more = (more > 0).then(|| format!("and {more} more; see its JSON"));
     rows.several("  not seen", [more]);
+    rows.0
 }
 
-fn cost(rows: &mut Rows, ending: &Value) {
+/// How it ended and what it cost, in the same form.
+pub(super) fn costs(incident: &Value) -> Vec<(&'static str, String)> {
+    let mut rows = Rows(Vec::new());
+    let ending = &incident["ending"];
+    rows.several("in quarantine for it", [word(&incident["quarantined"])]);
     rows.several("it ended", [word(&ending["obituary"])]);
     let seconds = |key: &str| ending[key].as_f64().map(length);
     rows.several("detected after", [seconds("detection_seconds")]);
     rows.several("down for", [seconds("downtime_seconds")]);
     rows.several("requests", [requests(&ending["requests"])]);
+    rows.0
 }
 
 /// What became of the requests.
@@ -133,14 +141,7 @@ fn threads(text: &mut String, process: &Value) {
     for thread in threads.iter().take(THREADS) {
         let tid = thread["tid"].as_u64().unwrap_or_default();
         let comm = word(&thread["comm"]).unwrap_or_default();
-        let state = word(&thread["state"]).unwrap_or_else(|| "in a state not seen".to_owned());
-        let doing = doing(&thread["call"]);
-        let still = match thread["movement"].as_str() {
-            Some("still") => ", did not move",
-            Some("moved") => ", moved",
-            _ => "",
-        };
-        let _ = writeln!(text, "  {tid} {comm}: {state}{doing}{still}");
+        let _ = writeln!(text, "  {tid} {comm}: {}", activity(thread));
         if let Some(object) = object(&thread["descriptor"]) {
             let _ = writeln!(text, "    {object}");
         }
@@ -148,6 +149,18 @@ fn threads(text: &mut String, process: &Value) {
     if threads.len() > THREADS {
         let _ = writeln!(text, "  and {} more; see its JSON", threads.len() - THREADS);
     }
+}
+
+/// What a thread did.
+pub(super) fn activity(thread: &Value) -> String {
+    let state = word(&thread["state"]).unwrap_or_else(|| "in a state not seen".to_owned());
+    let doing = doing(&thread["call"]);
+    let still = match thread["movement"].as_str() {
+        Some("still") => ", did not move",
+        Some("moved") => ", moved",
+        _ => "",
+    };
+    format!("{state}{doing}{still}")
 }
 
 /// In which system call a thread was.
@@ -161,7 +174,7 @@ fn doing(call: &Value) -> String {
 }
 
 /// What stands behind the descriptor of a call.
-fn object(descriptor: &Value) -> Option<String> {
+pub(super) fn object(descriptor: &Value) -> Option<String> {
     let number = descriptor["number"].as_u64()?;
     let tcp = &descriptor["socket"]["tcp"];
     if let (Some(local), Some(peer)) = (word(&tcp["local"]), word(&tcp["peer"])) {

@@ -137,6 +137,7 @@ fn source(started: Instant) -> Source {
         memory_limit: Some(1 << 30),
         patience: Duration::from_secs(20),
         hang: Settings::default().hang,
+        waits: Settings::default().waits(),
     };
     let gauges = || Gauges {
         queued: 2,
@@ -145,12 +146,7 @@ fn source(started: Instant) -> Source {
         spool_on_disk: 1 << 20,
         memory_reserved: 65 << 20,
     };
-    Source {
-        origin,
-        ledger: Ledger::default(),
-        facts,
-        gauges: Box::new(gauges),
-    }
+    Source::new(origin, Ledger::default(), facts, Box::new(gauges), started)
 }
 
 async fn served(journal: Option<Journal>) -> SocketAddr {
@@ -168,7 +164,12 @@ async fn served(journal: Option<Journal>) -> SocketAddr {
 /// The head and the body of the answer to one request on a connection of its own.
 async fn ask(address: SocketAddr, request: &str) -> (String, String) {
     let mut client = TcpStream::connect(address).await.unwrap();
-    let request = format!("{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let version = if request.contains("HTTP/1.1") {
+        ""
+    } else {
+        " HTTP/1.1"
+    };
+    let request = format!("{request}{version}\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
@@ -294,6 +295,18 @@ async fn every_route_answers() {
             "application/json",
             "\"schema\":1",
         ),
+        (
+            "GET /incidents/20260131T0-1-exited.json",
+            200,
+            "application/json",
+            "\"schema\":1",
+        ),
+        (
+            "GET /history.json",
+            200,
+            "application/json",
+            "\"points\": []",
+        ),
         ("GET /incidents/none", 404, "text/plain", "no such incident"),
         (
             "GET /incidents/../../etc/passwd",
@@ -341,6 +354,60 @@ async fn every_route_answers() {
         }
         assert_eq!(head.contains("\r\nallow: GET, HEAD"), status == 405);
         assert_eq!(body.is_empty(), request.starts_with("HEAD"));
+    }
+}
+
+#[tokio::test]
+async fn who_wants_a_page_is_given_one_of_an_incident_and_of_all() {
+    let scratch = tempfile::tempdir().unwrap();
+    let journal = Journal::open(scratch.path().to_owned(), ALL).unwrap();
+    std::fs::write(
+        scratch.path().join("1-exited.json"),
+        "{\"sentence\":\"<so>\"}",
+    )
+    .unwrap();
+    let address = served(Some(journal)).await;
+    for (path, says) in [
+        ("/incidents", "href=\"/incidents/1-exited\""),
+        ("/incidents/1-exited", "&lt;so&gt;"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\naccept: text/html,*/*;q=0.8\r\nx: y");
+        let (head, body) = ask(address, &request).await;
+        assert!(head.contains("content-type: text/html"), "{head}");
+        assert!(head.contains("style-src 'sha256-"), "{head}");
+        assert!(body.contains(says), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn events_begin_with_everything_and_a_crowd_of_watchers_is_turned_away() {
+    let address = served(None).await;
+    let request = format!("GET /events HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    let mut watchers = Vec::new();
+    for turn in 0..=super::events::WATCHERS {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        let mut answer = [0; 4096];
+        let is_turned_away = turn == super::events::WATCHERS;
+        let wanted = if is_turned_away {
+            "without its events"
+        } else {
+            "<h1 id="
+        };
+        while !told.contains(wanted) {
+            let read = client.read(&mut answer).await.unwrap();
+            assert!(read > 0, "{told}");
+            told.push_str(&String::from_utf8_lossy(&answer[..read]));
+        }
+        let status = if is_turned_away {
+            "HTTP/1.1 503"
+        } else {
+            "HTTP/1.1 200"
+        };
+        assert!(told.starts_with(status), "{told}");
+        assert_eq!(told.contains("text/event-stream"), !is_turned_away);
+        watchers.push(client);
     }
 }
 

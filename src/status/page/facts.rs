@@ -2,6 +2,7 @@
 
 use super::super::snapshot::{ByWord, Kept, OriginFacts, Quarantined, Snapshot, Standby};
 use super::super::words::{bytes, counted, grown, length, loss, number, quarantined};
+use super::lists::doing;
 use crate::origin::Care;
 use crate::origin::growth::{Grown, Holding};
 
@@ -131,12 +132,40 @@ fn held(origin: &OriginFacts, holding: Holding, now: Option<u64>) -> Option<Stri
     })
 }
 
-/// Those of clients and their requests.
+/// Those of clients.
+pub(super) fn of_clients(all: &Snapshot) -> Vec<Row> {
+    let connections = &all.traffic.connections;
+    let open = doing(connections.open, &connections.doing);
+    let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
+    let rate = all
+        .traffic
+        .requests_per_second
+        .map(|rate| format!("{rate:.1}"));
+    vec![
+        ("connect to", Some(listen.join(", "))),
+        ("open", Some(open)),
+        (
+            "at most",
+            Some(counted(connections.limit as u64, "connection")),
+        ),
+        ("requests a second", rate),
+        (
+            "accepted",
+            Some(counted(connections.accepted, "connection")),
+        ),
+        ("shed", Some(by_word(&connections.shed))),
+        (
+            "failed handshakes",
+            Some(number(connections.handshakes_failed)),
+        ),
+        ("floods ended", Some(number(connections.floods_ended))),
+        ("too slow", Some(by_word(&all.traffic.client_timeouts))),
+    ]
+}
+
+/// Those of requests and their answers.
 pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
     let traffic = &all.traffic;
-    let connections = &traffic.connections;
-    let limit = number(connections.limit as u64);
-    let open = format!("{} open of at most {limit}", number(connections.open));
     let spool = format!(
         "{} of {} in memory, {} on disk",
         bytes(all.spool.used_bytes as u64),
@@ -148,7 +177,6 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         Some(limit) => format!("{reserved} of {} set aside", bytes(limit)),
         None => format!("{reserved} set aside, without a limit"),
     };
-    let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
     let moved: Vec<_> = traffic
         .bytes
         .0
@@ -156,22 +184,12 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         .map(|(direction, amount)| format!("{} {}", bytes(*amount), direction.replace('_', " ")))
         .collect();
     vec![
-        ("clients connect to", Some(listen.join(", "))),
-        ("connections", Some(open)),
-        ("accepted", Some(number(connections.accepted))),
-        ("shed", Some(by_word(&connections.shed))),
-        (
-            "failed handshakes",
-            Some(number(connections.handshakes_failed)),
-        ),
-        ("floods ended", Some(number(connections.floods_ended))),
         ("exchanges", Some(number(traffic.exchanges.begun))),
         ("held", Some(number(traffic.exchanges.held))),
         ("answers", Some(by_word(&traffic.answered))),
         ("made by Leeward", Some(number(traffic.answered_by_edge))),
         ("lost", Some(by_word_as(&traffic.lost, loss))),
         ("in quarantine", quarantine(&all.quarantine)),
-        ("clients too slow", Some(by_word(&traffic.client_timeouts))),
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
         ("bodies at rest", Some(spool)),
