@@ -24,7 +24,8 @@ const SOON: &str = "[hang]\ncertain = \"500ms\"\nsilent = \"2s\"\n\
 /// Leeward that passes a socket at `address` to this command.
 fn passing(address: &str, socket: &str, command: &[&str], keys: &str) -> Leeward {
     let leeward = Leeward::start(&format!(
-        "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
+        "[edge]\nlisten = \"127.0.0.1:0\"\n[edge.limits]\nconnections_per_address = \"off\"\n\
+         [status]\nlisten = \"127.0.0.1:0\"\n\
          [incidents]\ndirectory = \"@DIR@/incidents\"\n\
          [origin]\naddress = \"{address}\"\n{keys}\n\
          [origin.process]\ncommand = {command:?}\nsocket = \"{socket}\"\n{SOON}"

@@ -65,6 +65,14 @@ pub fn under_load<T>(
 }
 
 impl Toll {
+    /// The same with what the ledger says now.
+    pub fn again(self, ledger: &Path) -> Toll {
+        Toll {
+            processed: processed(ledger),
+            ..self
+        }
+    }
+
     /// Of this method: how many were asked, and how many were not answered with 200.
     pub fn unserved(&self, method: &str) -> (usize, usize) {
         let of = || self.asked.iter().filter(|it| it.method == method);
