@@ -4,17 +4,18 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod process;
 mod quarantine;
 mod recovery;
 mod route;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
+pub use process::{Command, Daemon, Hooked, Process};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart};
 pub use route::{QUIET, Route, Total};
@@ -210,30 +211,6 @@ pub struct Origin {
     pub probe: Probe,
     /// `[origin.limits]`
     pub limits: OriginLimits,
-}
-
-/// `[origin.process]`: who starts the origin.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Process {
-    /// Leeward starts the origin that is bundled with it.
-    Bundled,
-    /// Leeward starts this.
-    Command(Command),
-    /// Somebody else; Leeward forwards, probes and tells, and never acts.
-    Observed,
-}
-
-/// A command to start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Command {
-    /// The program.
-    pub program: String,
-    /// Its arguments. `{port}` and `{address}` stand for the origin's.
-    pub arguments: Vec<String>,
-    /// Where it runs; `None` is where Leeward runs.
-    pub directory: Option<PathBuf>,
-    /// Set on top of a small clean environment.
-    pub environment: BTreeMap<String, String>,
 }
 
 /// `[origin.deadlines]`: how long the origin may take.

@@ -1,6 +1,7 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
 mod end;
+mod start;
 mod wishes;
 mod wound;
 
@@ -9,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::cgroup::Domain;
 use super::gate::{Ender, Generation};
-use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
-use super::pid::Pid;
 use super::probe::Reading;
 use super::process::{Change, Process};
 use super::renewal::{Life, Renewal};
@@ -20,15 +19,15 @@ use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
 use super::will::Stance;
-use super::{Watch, Wish, concurrency, evidence, hook, orphans, port};
-use crate::config::{obstacle, settings};
+use super::{Watch, Wish, concurrency, hook, orphans};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
+use start::Means;
 use wound::{Scar, Wound};
 
 struct Supervisor {
     watch: Watch,
-    command: settings::Command,
+    means: Means,
     domain: Option<Domain>,
     life: Lifecycle,
     current: Option<Current>,
@@ -52,30 +51,33 @@ struct Current {
 enum Next {
     Event(Event),
     Wish(Wish),
+    /// Of the process.
+    Change(Change),
     /// What the operator wanted was for a time, and that is over.
     StanceOver,
 }
 
 /// Between two looks whether anything is under way still.
 const DRAINED: Duration = Duration::from_millis(20);
-/// For a look at what a command needs.
-const LOOKING: Duration = Duration::from_millis(200);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
 /// Supervises until the drain begins, ends the origin, and returns.
 pub async fn run(mut watch: Watch, mut drain: Drain) {
-    let Some(command) = watch.command.take() else {
-        return;
-    };
-    orphans::take_in();
+    let means = Means::of(&watch.process, &watch.board.view.address);
+    if !watch.process.is_foreign() {
+        orphans::take_in();
+    }
     watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
     let now = deadline::now();
     let mut supervisor = Supervisor {
         life: Lifecycle::new(watch.settings.restart.clone(), now),
+        domain: match watch.process.is_foreign() {
+            true => None,
+            false => Domain::claim(),
+        },
         watch,
-        command,
-        domain: Domain::claim(),
+        means,
         current: None,
         wound: None,
         scar: None,
@@ -85,6 +87,9 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         match supervisor.next(&mut drain).await {
             Next::Event(event) => supervisor.take(event).await,
             Next::Wish(wish) => supervisor.grant(wish).await,
+            Next::Change(Change::Exited) => supervisor.take(Event::Exited).await,
+            Next::Change(Change::Known) => supervisor.recognise(),
+            Next::Change(Change::Rests) => supervisor.rest(),
             Next::StanceOver => supervisor.resume(),
         }
         supervisor.watch.release_due(deadline::now());
@@ -126,7 +131,7 @@ impl Supervisor {
         let reading = tokio::select! {
             biased;
             _ = drain.begun(), if !is_final => return Next::Event(Event::Shutdown),
-            Change::Exited = current.process.changed() => return Next::Event(Event::Exited),
+            change = current.process.changed() => return Next::Change(change),
             reading = noticed => reading,
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
             () = deadline::reached(over) => return Next::StanceOver,
@@ -150,9 +155,10 @@ impl Supervisor {
         let stance = view.stance;
         current.senses.describe(view, judgement.clone(), &evidence);
         self.watch.hear(&judgement);
-        let event = match judgement.act && !stance.lets_be() {
+        let is_known = current.process.is_known();
+        let event = match judgement.act && is_known && !stance.lets_be() {
             true => Event::Condemned(judgement.verdict),
-            false if answered => Event::Answered,
+            false if answered && is_known => Event::Answered,
             false => Event::Tick,
         };
         let renewed = match (event, self.life.phase(), stance) {
@@ -195,71 +201,6 @@ impl Supervisor {
         let stopping = matches!(self.life.phase(), Phase::Stopping { .. });
         let exited = |current: &Current| current.process.has_exited();
         stopping && self.current.as_ref().is_some_and(exited)
-    }
-
-    async fn spawn(&mut self) -> Option<Event> {
-        if let Some(trouble) = port::trouble(&self.watch.board.view.address).await {
-            return self.fail_start(trouble);
-        }
-        let view = &mut self.watch.board.view;
-        let leaf = self
-            .domain
-            .as_ref()
-            .and_then(|it| it.leaf(view.generation + 1));
-        let restart = &self.watch.settings.restart;
-        let process = match Process::spawn(&self.command, &view.address, restart, leaf) {
-            Ok(process) => process,
-            Err(error) => {
-                let trouble = self.obstacle().await;
-                let trouble = trouble.unwrap_or_else(|| error.to_string());
-                return self.fail_start(format!("it cannot be started: {trouble}"));
-            }
-        };
-        // What the visits met that were with the generation before says nothing of this one.
-        while self.watch.nudges.try_recv().is_ok() {}
-        let now = deadline::now();
-        self.watch.herald = Herald::new();
-        view.generation += 1;
-        view.started = Some(now);
-        view.pid = process.pid();
-        view.judgement = None;
-        tracing::info!(
-            generation = view.generation,
-            pid = view.pid.map(Pid::number),
-            command = view.command,
-            "origin started"
-        );
-        let senses = Senses::new(
-            &self.watch.settings,
-            view.address.clone(),
-            process.pid(),
-            self.watch.roster.clone(),
-            now,
-        );
-        self.current = Some(Current {
-            process,
-            senses,
-            open: None,
-            spawned: now,
-            last: None,
-            renewal: Renewal::default(),
-            never_answered: true,
-        });
-        None
-    }
-
-    /// What is missing on this machine for the command, looked for aside: a dead disk must not hold us up.
-    async fn obstacle(&self) -> Option<String> {
-        let command = self.command.clone();
-        evidence::aside(LOOKING, move || obstacle(&command))
-            .await
-            .flatten()
-    }
-
-    fn fail_start(&mut self, trouble: String) -> Option<Event> {
-        tracing::error!(trouble, "the origin cannot be started");
-        self.watch.board.view.trouble = Some(trouble);
-        Some(Event::SpawnFailed)
     }
 
     /// It answers: measure how many it serves at once, unless that is known, and let requests through.

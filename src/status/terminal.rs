@@ -40,6 +40,7 @@ fn head(text: &mut String, json: &Value) {
     text.push('\n');
     let care = match origin["care"].as_str() {
         Some("observed") => Care::Observed,
+        Some("tended") => Care::Tended,
         _ => Care::Owned,
     };
     if let Some(state) = State::ALL.into_iter().find(|state| state.word() == word) {

@@ -1,0 +1,166 @@
+//! The start of a generation: a command of ours is run; what somebody else starts is found, and started where it is to be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Current, Supervisor};
+use crate::config::{obstacle, settings};
+use crate::ground::addr::OriginAddr;
+use crate::ground::deadline;
+use crate::origin::herald::Herald;
+use crate::origin::lifecycle::Event;
+use crate::origin::pid::Pid;
+use crate::origin::process::{Keeper, Process, Wanted, fill};
+use crate::origin::renewal::Renewal;
+use crate::origin::senses::{Senses, listening};
+use crate::origin::{evidence, port};
+
+/// How a generation comes into being.
+pub(super) enum Means {
+    /// By a command of ours.
+    Command,
+    /// By somebody else, and in which way it is wanted now.
+    Keeper(Arc<Keeper>, Wanted),
+}
+
+/// For a look at what a command needs.
+const LOOKING: Duration = Duration::from_millis(200);
+
+impl Means {
+    /// What the settings say.
+    pub(super) fn of(process: &settings::Process, address: &OriginAddr) -> Self {
+        match Keeper::of(process, listening(address), |text| fill(text, address)) {
+            Some(keeper) => Self::Keeper(Arc::new(keeper), Wanted::First),
+            None => Self::Command,
+        }
+    }
+
+    /// What comes next is wanted in this way.
+    pub(super) fn want(&mut self, how: Wanted) {
+        if let Self::Keeper(_, wanted) = self {
+            *wanted = how;
+        }
+    }
+}
+
+impl Supervisor {
+    pub(super) async fn spawn(&mut self) -> Option<Event> {
+        let process = match self.begin().await {
+            Ok(process) => process,
+            Err(trouble) => {
+                tracing::error!(trouble, "the origin cannot be started");
+                self.watch.board.view.trouble = Some(trouble);
+                return Some(Event::SpawnFailed);
+            }
+        };
+        // What the visits met that were with the generation before says nothing of this one.
+        while self.watch.nudges.try_recv().is_ok() {}
+        let now = deadline::now();
+        self.watch.herald = Herald::new();
+        let view = &mut self.watch.board.view;
+        view.generation += 1;
+        view.started = Some(now);
+        view.pid = process.pid();
+        view.judgement = None;
+        match process.is_foreign() {
+            true => tracing::info!(generation = view.generation, "the origin is looked for"),
+            false => {
+                tracing::info!(
+                    generation = view.generation,
+                    pid = view.pid.map(Pid::number),
+                    command = view.command,
+                    "origin started"
+                );
+            }
+        }
+        self.current = Some(Current {
+            senses: self.senses(process.pid()),
+            process,
+            open: None,
+            spawned: now,
+            last: None,
+            renewal: Renewal::default(),
+            never_answered: true,
+        });
+        None
+    }
+
+    /// It is known now which process serves.
+    pub(super) fn recognise(&mut self) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let (pid, trouble) = (current.process.pid(), current.process.trouble());
+        let trouble = trouble.map(str::to_owned);
+        match &trouble {
+            None => tracing::info!(
+                pid = pid.map(Pid::number),
+                "the origin's main process is known"
+            ),
+            Some(trouble) => tracing::warn!("the origin is there, but not to be seen: {trouble}"),
+        }
+        self.means.want(Wanted::AsItIs);
+        let senses = self.senses(pid);
+        let view = &mut self.watch.board.view;
+        (view.pid, view.trouble) = (pid, trouble);
+        if let Some(current) = &mut self.current {
+            current.senses = senses;
+        }
+        self.tell();
+    }
+
+    /// It is not there, and it is not for us to start it.
+    pub(super) fn rest(&mut self) {
+        let current = self.current.as_ref();
+        let trouble = current.and_then(|it| it.process.trouble());
+        let trouble = trouble.map(str::to_owned);
+        tracing::warn!(
+            "the origin is left as it is: {}",
+            trouble.as_deref().unwrap_or_default()
+        );
+        self.watch.board.view.trouble = trouble;
+        self.tell();
+    }
+
+    /// What is missing on this machine for the command, looked for aside: a dead disk must not hold us up.
+    pub(super) async fn obstacle(&self) -> Option<String> {
+        let command = self.watch.process.command()?.clone();
+        evidence::aside(LOOKING, move || obstacle(&command))
+            .await
+            .flatten()
+    }
+
+    async fn begin(&mut self) -> Result<Process, String> {
+        let restart = &self.watch.settings.restart;
+        if let Means::Keeper(keeper, wanted) = &self.means {
+            return Ok(Process::seek(keeper.clone(), *wanted, restart));
+        }
+        let view = &self.watch.board.view;
+        if let Some(trouble) = port::trouble(&view.address).await {
+            return Err(trouble);
+        }
+        let domain = self.domain.as_ref();
+        let leaf = domain.and_then(|it| it.leaf(view.generation + 1));
+        let daemon = match &self.watch.process {
+            settings::Process::Daemon(daemon) => Some(daemon),
+            _ => None,
+        };
+        let command = self.watch.process.command();
+        let command = command.ok_or_else(|| "there is no command for it".to_owned())?;
+        match Process::spawn(command, daemon, &view.address, restart, leaf) {
+            Ok(process) => Ok(process),
+            Err(error) => {
+                let trouble = self.obstacle().await;
+                let trouble = trouble.unwrap_or_else(|| error.to_string());
+                Err(format!("it cannot be started: {trouble}"))
+            }
+        }
+    }
+
+    fn senses(&self, pid: Option<Pid>) -> Senses {
+        let watch = &self.watch;
+        let address = watch.board.view.address.clone();
+        let roster = watch.roster.clone();
+        Senses::new(&watch.settings, address, pid, roster, deadline::now())
+    }
+}
