@@ -88,6 +88,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             Next::Event(event) => supervisor.take(event).await,
             Next::Wish(wish) => supervisor.grant(wish).await,
             Next::Change(Change::Exited) => supervisor.take(Event::Exited).await,
+            Next::Change(Change::Ended) => supervisor.part().await,
             Next::Change(Change::Known) => supervisor.recognise(),
             Next::Change(Change::Rests) => supervisor.rest(),
             Next::StanceOver => supervisor.resume(),
@@ -118,6 +119,7 @@ impl Supervisor {
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
+                () = self.means.come_back() => Next::Event(Event::Renew(Verdict::Requested)),
             };
         };
         let generation = current.open.as_ref().map(|(it, _)| it.clone());

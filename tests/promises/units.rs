@@ -94,10 +94,10 @@ fn a_unit_that_hangs_is_ended_and_started_by_systemctl_and_outlives_leeward() {
     assert!(done(&leeward, &["restart"]).contains("serves"));
     let fourth = serving(&leeward);
     assert!(is_gone(third) && fourth == service.pid());
-    assert_eq!(
-        service.calls()[4..],
-        [killed("SIGTERM"), killed("SIGCONT"), STARTED.to_owned()]
-    );
+    let mut calls = service.calls().split_off(4);
+    // Who has ended by then is not continued.
+    calls.retain(|call| *call != killed("SIGCONT"));
+    assert_eq!(calls, [killed("SIGTERM"), STARTED.to_owned()]);
     assert_eq!(leeward.terminate().code(), Some(0));
     assert!(!is_gone(fourth), "it ended with Leeward");
 }
@@ -107,11 +107,15 @@ fn a_unit_that_comes_back_by_itself_is_awaited() {
     let service = Service::new("systemctl", SYSTEMCTL);
     service.run("systemctl", &["start"]);
     fs::write(service.place().join("always"), "").expect("it can be written");
-    let leeward = guarded(&service);
-    let first = serving(&leeward);
-    send(first, Signal::KILL);
-    leeward.wait_log_nth("origin ready", 2, DUE);
-    assert_ne!(serving(&leeward), first);
+    // Leeward's own backoff is for what Leeward starts.
+    let slow = SOON.replace("100ms", "1m");
+    let leeward = service.guarded(&Standing::with_programs(service.place()), UNIT, &slow);
+    for life in 2..4 {
+        let one = serving(&leeward);
+        send(one, Signal::KILL);
+        leeward.wait_log_nth("origin ready", life, DUE);
+        assert_ne!(serving(&leeward), one);
+    }
     assert_eq!(service.calls(), ["start"], "nobody but systemd started it");
 }
 
@@ -132,6 +136,7 @@ fn a_unit_that_somebody_stopped_is_left_stopped_until_somebody_starts_it() {
     leeward.wait_log_nth("origin ready", 2, DUE);
     let second = serving(&leeward);
     assert_eq!(service.calls().len(), calls + 1, "{:?}", service.calls());
+    assert!(incidents(&leeward).is_empty(), "somebody wanted it so");
     // An operator of Leeward's may want it, too.
     service.run("systemctl", &["stop", "goahead.service"]);
     wait_gone(second);

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::Change;
 use super::held::Held;
-use super::keeper::{Came, Keeper};
+use super::keeper::{Came, Ended, Keeper, UNKNOWN};
 use super::unit::{self, Wanted};
 use crate::ground::deadline::Deadline;
 use crate::origin::pid::Pid;
@@ -29,7 +29,7 @@ enum Main {
     /// It is not there, for this reason, and is not to be started by us. When somebody does, it is found.
     Resting(String, Work<Came>),
     /// This one; and what its keeper tells of its end.
-    Here(Held, Option<String>),
+    Here(Held, Option<Ended>),
     /// It serves, and cannot be seen or waited for, for this reason.
     Unseen(String),
     /// It did not come.
@@ -60,9 +60,13 @@ impl Foreign {
             Main::Here(held, end) => {
                 held.exited().await;
                 if end.is_none() {
-                    *end = self.keeper.obituary().await;
+                    *end = Some(self.keeper.obituary().await);
                 }
-                return Change::Exited;
+                let was_asked = end.as_ref().is_some_and(|end| end.was_asked);
+                return match was_asked {
+                    true => Change::Ended,
+                    false => Change::Exited,
+                };
             }
             // Only the probes can tell.
             Main::Unseen(_) => std::future::pending().await,
@@ -122,7 +126,8 @@ impl Foreign {
     pub fn fate(&self) -> Option<String> {
         match &self.main {
             Main::Here(held, end) if held.has_exited() => {
-                Some(end.clone().unwrap_or_else(|| UNKNOWN.to_owned()))
+                let how = end.as_ref().map(|end| end.how.clone());
+                Some(how.unwrap_or_else(|| UNKNOWN.to_owned()))
             }
             Main::Failed(why) => Some(why.clone()),
             _ => None,
@@ -209,12 +214,8 @@ impl Foreign {
         let pid = self.pid();
         let told = match self.main {
             Main::Here(held, end) if held.has_exited() => match end {
-                Some(end) => end,
-                None => self
-                    .keeper
-                    .obituary()
-                    .await
-                    .unwrap_or_else(|| UNKNOWN.to_owned()),
+                Some(end) => end.how,
+                None => self.keeper.obituary().await.how,
             },
             Main::Here(..) | Main::Unseen(_) => "was left running".to_owned(),
             Main::Coming(_) => "was not there yet".to_owned(),
@@ -224,9 +225,6 @@ impl Foreign {
         told
     }
 }
-
-/// Of whoever is no child of ours.
-const UNKNOWN: &str = "ended; it was no child of ours, so that how is not known";
 
 impl std::fmt::Debug for Foreign {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -33,10 +33,21 @@ pub enum Came {
     Failed(String),
 }
 
+/// How one ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// In words.
+    pub how: String,
+    /// Whether somebody wanted that of whoever keeps it.
+    pub was_asked: bool,
+}
+
+/// Of whoever is no child of ours, and kept by nobody who would know.
+pub const UNKNOWN: &str = "ended; it was no child of ours, so that how is not known";
 /// Between two questions to systemd, each of which is a process.
 const ASKED: Duration = Duration::from_millis(100);
 /// The same of a service that rests.
-const RESTING: Duration = Duration::from_millis(500);
+const RESTING: Duration = Duration::from_secs(1);
 impl Keeper {
     /// Who keeps what listens `at`, where that is somebody else; `fill` puts its address into a command.
     pub fn of(
@@ -62,28 +73,37 @@ impl Keeper {
 
     /// Waits, for as long as it takes, for somebody else to start it.
     pub async fn come_back(self: Arc<Self>) -> Came {
+        let mut each = ASKED;
         match &*self {
             Self::Unit(unit, at) => loop {
-                tokio::time::sleep(RESTING).await;
                 let step = unit::show(unit)
                     .await
                     .map(|it| it.step(Wanted::AsItIs, false));
-                if let Ok(Step::Take(pid)) = step {
-                    return taken(pid);
+                match step {
+                    Ok(Step::Take(pid)) => match taken(pid) {
+                        // Another one of it is about to come.
+                        Came::Failed(_) => {}
+                        came => return came,
+                    },
+                    Ok(Step::Find) => return found(at).await,
+                    _ => {}
                 }
-                if let Ok(Step::Find) = step {
-                    return found(at).await;
-                }
+                tokio::time::sleep(each).await;
+                each = (2 * each).min(RESTING);
             },
             Self::Hooks(hooks) => hooks.come_back().await,
         }
     }
 
-    /// How the last one ended, where whoever keeps it knows.
-    pub async fn obituary(&self) -> Option<String> {
-        match self {
-            Self::Unit(unit, _) => unit::show(unit).await.ok()?.obituary(),
+    /// How the one that has just exited ended.
+    pub async fn obituary(&self) -> Ended {
+        let told = match self {
+            Self::Unit(unit, _) => unit::show(unit).await.ok(),
             Self::Hooks(_) => None,
+        };
+        Ended {
+            was_asked: told.as_ref().is_some_and(Told::was_asked_to_end),
+            how: told.map_or_else(|| UNKNOWN.to_owned(), |told| told.obituary()),
         }
     }
 }

@@ -49,6 +49,8 @@ pub enum Change {
     Rests,
     /// It has ended, or never came.
     Exited,
+    /// Whoever keeps it has ended it because somebody wanted that.
+    Ended,
 }
 
 impl Process {

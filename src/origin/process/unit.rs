@@ -156,7 +156,8 @@ impl Told {
             "active" | "reloading" | "refreshing" => {
                 return self.main.map_or(Step::Find, Step::Take);
             }
-            "inactive" => self.has_run,
+            // Of a unit that nothing needs, systemd forgets that it ran. Who has seen it run remembers.
+            "inactive" => self.has_run || wanted == Wanted::AsItIs,
             // It took too long over its end, after it had served.
             "failed" => self.result == "timeout" && wanted == Wanted::AsItIs,
             _ => return Step::Wait,
@@ -174,16 +175,23 @@ impl Told {
         self.active == "deactivating"
     }
 
-    /// How its main process ended last, in words.
-    pub fn obituary(&self) -> Option<String> {
+    /// Whether systemd ended it because somebody wanted that, or is about to start it anew for the same reason. A process
+    /// that ended well by itself, and is not to be restarted, looks the same.
+    pub fn was_asked_to_end(&self) -> bool {
+        self.result == "success" && self.sub != "auto-restart"
+    }
+
+    /// How its main process ended, in words, when it just has.
+    pub fn obituary(&self) -> String {
         let state = self.state();
-        let (code, status) = self.end?;
-        Some(match code {
-            1 => format!("exited with {status}; the unit is {state}"),
-            2 => format!("was ended by signal {status}; the unit is {state}"),
-            3 => format!("was ended by signal {status}, core dumped; the unit is {state}"),
+        match self.end {
+            Some((1, status)) => format!("exited with {status}; the unit is {state}"),
+            Some((2, signal)) => format!("was ended by signal {signal}; the unit is {state}"),
+            Some((3, signal)) => {
+                format!("was ended by signal {signal}, core dumped; the unit is {state}")
+            }
             _ => format!("ended; the unit is {state}"),
-        })
+        }
     }
 
     /// What it is doing, in the words of systemd.
@@ -240,10 +248,26 @@ mod tests {
         assert_eq!(stopped.step(Wanted::First, false), rests);
         assert_eq!(stopped.step(Wanted::AsItIs, false), rests);
         assert_eq!(stopped.step(Wanted::Up, false), Step::Start);
+        let forgotten = told("ActiveState=inactive", &["SubState=dead"]);
+        assert_eq!(forgotten.step(Wanted::AsItIs, false), rests);
         let killed = told("ActiveState=failed", &[RUN, "Result=timeout"]);
         assert!(matches!(killed.step(Wanted::AsItIs, false), Step::Rest(_)));
         assert_eq!(killed.step(Wanted::First, false), Step::Start);
         assert_eq!(killed.step(Wanted::Up, false), Step::Start);
+    }
+
+    #[test]
+    fn an_end_that_somebody_wanted_is_told_from_a_failure() {
+        let was_asked = |lines: &[&str]| told("ActiveState=inactive", lines).was_asked_to_end();
+        assert!(was_asked(&["SubState=dead", "Result=success"]));
+        assert!(was_asked(&[
+            "SubState=stop-sigterm",
+            "Result=success",
+            "Job=7"
+        ]));
+        assert!(!was_asked(&["SubState=auto-restart", "Result=success"]));
+        assert!(!was_asked(&["SubState=failed", "Result=signal"]));
+        assert!(!was_asked(&[]), "systemd said nothing");
     }
 
     #[test]
@@ -253,7 +277,8 @@ mod tests {
             &["InactiveEnterTimestampMonotonic=0"],
         );
         let failed = told("ActiveState=failed", &[RUN, "Result=exit-code"]);
-        for wanted in ALL {
+        assert_eq!(failed.step(Wanted::AsItIs, false), Step::Start);
+        for wanted in [Wanted::First, Wanted::Up] {
             for told in [&never, &failed] {
                 assert_eq!(told.step(wanted, false), Step::Start);
                 assert!(matches!(told.step(wanted, true), Step::Fail(_)));
@@ -279,9 +304,10 @@ mod tests {
             )
             .obituary()
         };
-        assert_eq!(of(0, 0), None);
+        let unknown = "ended; the unit is failed (failed, result signal)";
+        assert_eq!(of(0, 0), unknown);
         let killed = "was ended by signal 9; the unit is failed (failed, result signal)";
-        assert_eq!(of(2, 9).as_deref(), Some(killed));
-        assert!(of(1, 3).is_some_and(|told| told.starts_with("exited with 3; ")));
+        assert_eq!(of(2, 9), killed);
+        assert!(of(1, 3).starts_with("exited with 3; "));
     }
 }

@@ -94,8 +94,9 @@ impl Supervisor {
             tracing::warn!("the origin is somebody else's and is left running");
             return self.bury().await;
         }
-        let is_undone = verdict == Verdict::Exited || current.process.is_being_ended().await;
-        if !is_undone {
+        let process = &current.process;
+        let has_ended = verdict == Verdict::Exited || process.is_known() && process.has_exited();
+        if !has_ended && !process.is_being_ended().await {
             self.means.want(Wanted::Up);
         }
         if !is_final {

@@ -13,6 +13,7 @@ use crate::origin::pid::Pid;
 use crate::origin::process::{Keeper, Process, Wanted, fill};
 use crate::origin::renewal::Renewal;
 use crate::origin::senses::{Senses, listening};
+use crate::origin::verdict::Verdict;
 use crate::origin::{evidence, port};
 
 /// How a generation comes into being.
@@ -32,6 +33,14 @@ impl Means {
         match Keeper::of(process, listening(address), |text| fill(text, address)) {
             Some(keeper) => Self::Keeper(Arc::new(keeper), Wanted::First),
             None => Self::Command,
+        }
+    }
+
+    /// Returns when whoever keeps it has it running again; never where that is us.
+    pub(super) async fn come_back(&self) {
+        match self {
+            Self::Keeper(keeper, _) => drop(keeper.clone().come_back().await),
+            Self::Command => std::future::pending().await,
         }
     }
 
@@ -107,6 +116,12 @@ impl Supervisor {
             current.senses = senses;
         }
         self.tell();
+    }
+
+    /// Whoever keeps it has ended it because somebody wanted that: no incident, and nothing that counts.
+    pub(super) async fn part(&mut self) {
+        tracing::warn!("the origin was ended by whoever keeps it");
+        self.take(Event::Condemned(Verdict::Requested)).await;
     }
 
     /// It is not there, and it is not for us to start it.
