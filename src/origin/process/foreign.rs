@@ -29,11 +29,21 @@ enum Main {
     /// It is not there, for this reason, and is not to be started by us. When somebody does, it is found.
     Resting(String, Work<Came>),
     /// This one; and what its keeper tells of its end.
-    Here(Held, Option<Ended>),
+    Here(Held, End),
     /// It serves, and cannot be seen or waited for, for this reason.
     Unseen(String),
     /// It did not come.
     Failed(String),
+}
+
+/// What its keeper tells of its end.
+enum End {
+    /// Nothing was asked.
+    Unasked,
+    /// The answer is on its way.
+    Asked(Work<Ended>),
+    /// This.
+    Told(Ended),
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -59,11 +69,7 @@ impl Foreign {
             Main::Coming(work) | Main::Resting(_, work) => work.as_mut().await,
             Main::Here(held, end) => {
                 held.exited().await;
-                if end.is_none() {
-                    *end = Some(self.keeper.obituary().await);
-                }
-                let was_asked = end.as_ref().is_some_and(|end| end.was_asked);
-                return match was_asked {
+                return match end.told(&self.keeper).await.was_asked {
                     true => Change::Ended,
                     false => Change::Exited,
                 };
@@ -73,7 +79,7 @@ impl Foreign {
             Main::Failed(_) => return Change::Exited,
         };
         let (main, change) = match came {
-            Came::Here(held) => (Main::Here(held, None), Change::Known),
+            Came::Here(held) => (Main::Here(held, End::Unasked), Change::Known),
             Came::Unseen(why) => (Main::Unseen(why), Change::Known),
             Came::Failed(why) => (Main::Failed(why), Change::Exited),
             Came::Rests(why) => {
@@ -126,8 +132,11 @@ impl Foreign {
     pub fn fate(&self) -> Option<String> {
         match &self.main {
             Main::Here(held, end) if held.has_exited() => {
-                let how = end.as_ref().map(|end| end.how.clone());
-                Some(how.unwrap_or_else(|| UNKNOWN.to_owned()))
+                let how = match end {
+                    End::Told(ended) => &ended.how,
+                    End::Unasked | End::Asked(_) => UNKNOWN,
+                };
+                Some(how.to_owned())
             }
             Main::Failed(why) => Some(why.clone()),
             _ => None,
@@ -161,6 +170,9 @@ impl Foreign {
         let Keeper::Hooks(hooks) = &*self.keeper else {
             return false;
         };
+        if self.has_exited() {
+            return false;
+        }
         let held = match &self.main {
             Main::Here(held, _) => Some(held),
             Main::Unseen(_) => None,
@@ -213,16 +225,29 @@ impl Foreign {
     pub async fn bury(self) -> String {
         let pid = self.pid();
         let told = match self.main {
-            Main::Here(held, end) if held.has_exited() => match end {
-                Some(end) => end.how,
-                None => self.keeper.obituary().await.how,
-            },
+            Main::Here(held, mut end) if held.has_exited() => end.told(&self.keeper).await.how,
             Main::Here(..) | Main::Unseen(_) => "was left running".to_owned(),
             Main::Coming(_) => "was not there yet".to_owned(),
             Main::Resting(why, _) | Main::Failed(why) => why,
         };
         tracing::info!(pid = pid.map(Pid::number), "origin {told}");
         told
+    }
+}
+
+impl End {
+    /// What is told. A question that is under way goes on when this is dropped and called again.
+    async fn told(&mut self, keeper: &Arc<Keeper>) -> Ended {
+        loop {
+            *self = match self {
+                Self::Told(ended) => return ended.clone(),
+                Self::Asked(answer) => Self::Told(answer.as_mut().await),
+                Self::Unasked => {
+                    let keeper = keeper.clone();
+                    Self::Asked(Box::pin(async move { keeper.obituary().await }))
+                }
+            };
+        }
     }
 }
 
