@@ -3,6 +3,11 @@
 //! `BLESS=1 cargo test --test configuration` writes what is said today beside each file of `tests/faulty`;
 //! read the difference with a human eye before committing it.
 
+#[path = "configuration/proofs.rs"]
+mod proofs;
+#[path = "configuration/schema.rs"]
+mod schema;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,20 +41,16 @@ fn every_key_is_documented() {
 
 #[test]
 fn every_example_for_a_key_without_a_default_is_accepted() {
-    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
-    let uncommented: String = text
-        .lines()
-        .map(|line| example(line).unwrap_or(line))
-        .flat_map(|line| [line, "\n"])
-        .collect();
     let settings =
-        config::parse("leeward.toml", &uncommented).unwrap_or_else(|faults| panic!("{faults}"));
+        config::parse("leeward.toml", &uncommented()).unwrap_or_else(|faults| panic!("{faults}"));
     assert!(matches!(settings.edge.tls.identity, Identity::Files { .. }));
     assert!(matches!(settings.origin.process, Process::Command(_)));
     assert!(settings.origin.probe.host.is_some());
     assert!(settings.incidents.directory.is_some());
     assert!(!settings.hooks.before_kill.words.is_empty());
     assert!(!settings.hooks.on_incident.words.is_empty());
+    assert!(!settings.hooks.on_degraded.words.is_empty());
+    assert!(settings.pages.unavailable.is_some());
 }
 
 /// Each block of lines that begin with two signs is one way, with its section to itself.
@@ -124,6 +125,13 @@ fn faults_are_told_word_by_word() {
         .filter(|golden| !golden.with_extension("toml").exists())
         .collect();
     assert!(orphans.is_empty(), "without a configuration: {orphans:?}");
+}
+
+/// The documented configuration with every example in it set.
+fn uncommented() -> String {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let lines = text.lines().map(|line| example(line).unwrap_or(line));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Every key the reader knows in `section` and below, by its whole name: asked of the reader itself, which

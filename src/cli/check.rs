@@ -3,11 +3,34 @@
 use std::path::Path;
 
 use super::{BAD_CONFIG, FINE, say};
-use crate::config::{self, settings::Process};
+use crate::config::proof::Proof;
+use crate::config::{self, Settings, settings::Process};
 use crate::edge::tls;
 
-/// Prints every fault, or that there is none.
-pub fn check(file: &Path) -> u8 {
+/// What is printed of a configuration without a fault.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// What follows from it, for people.
+    People,
+    /// The same for programs.
+    Programs,
+    /// All of it.
+    Effective,
+}
+
+impl Form {
+    /// The form these options ask for.
+    pub fn of(effective: bool, json: bool) -> Self {
+        match (effective, json) {
+            (true, _) => Self::Effective,
+            (_, true) => Self::Programs,
+            _ => Self::People,
+        }
+    }
+}
+
+/// Prints every fault, or what follows where there is none.
+pub fn check(file: &Path, form: Form) -> u8 {
     let settings = match config::load(file) {
         Ok(settings) => settings,
         Err(error) => {
@@ -19,10 +42,31 @@ pub fn check(file: &Path) -> u8 {
         eprintln!("{}: {error}", file.display());
         return BAD_CONFIG;
     }
+    if let Err(faults) = config::pages::read(&settings.pages) {
+        for fault in faults.0 {
+            eprintln!("{}: {fault}", file.display());
+        }
+        return BAD_CONFIG;
+    }
     // Perhaps it is judged elsewhere than it will run.
     for obstacle in config::obstacles(&settings) {
         eprintln!("{}: on this machine, {obstacle}", file.display());
     }
+    match form {
+        Form::People => {
+            say(&good(file, &settings));
+            say(&format!(
+                "\n{}",
+                Proof::of(&settings).for_people().trim_end()
+            ));
+        }
+        Form::Programs => say(&format!("{:#}", Proof::of(&settings).for_programs())),
+        Form::Effective => say(config::effective(&settings).trim_end()),
+    }
+    FINE
+}
+
+fn good(file: &Path, settings: &Settings) -> String {
     let listen: Vec<String> = settings
         .edge
         .listen
@@ -45,11 +89,10 @@ pub fn check(file: &Path) -> u8 {
         },
         Process::Observed => "started by somebody else, observed".to_owned(),
     };
-    say(&format!(
+    format!(
         "{}: good: clients on {}, origin {} ({origin})",
         file.display(),
         listen.join(", "),
         settings.origin.address
-    ));
-    FINE
+    )
 }

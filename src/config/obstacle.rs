@@ -19,16 +19,11 @@ pub fn obstacle(command: &Command) -> Option<String> {
 
 /// What keeps the origin from being started here, and each of the hooks from being run, with the key to change.
 pub fn obstacles(settings: &Settings) -> Vec<String> {
-    let process = &settings.origin.process;
+    let (process, hooks) = (&settings.origin.process, &settings.hooks);
     let mut programs = vec![
-        (
-            "hooks.before_kill",
-            settings.hooks.before_kill.words.first(),
-        ),
-        (
-            "hooks.on_incident",
-            settings.hooks.on_incident.words.first(),
-        ),
+        ("hooks.before_kill", hooks.before_kill.words.first()),
+        ("hooks.on_incident", hooks.on_incident.words.first()),
+        ("hooks.on_degraded", hooks.on_degraded.words.first()),
     ];
     let systemctl = "systemctl".to_owned();
     match process {
@@ -94,6 +89,7 @@ mod tests {
             arguments: Vec::new(),
             directory: directory.map(PathBuf::from),
             environment: Default::default(),
+            socket: Default::default(),
         };
         obstacle(&command).unwrap_or_default()
     }

@@ -4,6 +4,7 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod pages;
 mod process;
 mod quarantine;
 mod recovery;
@@ -15,9 +16,10 @@ use std::time::Duration;
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
-pub use process::{Command, Daemon, Hooked, Process};
+pub use pages::Pages;
+pub use process::{Command, Daemon, Hooked, Process, Socket};
 pub use quarantine::Quarantine;
-pub use recovery::{Hang, Hold, Replay, Restart};
+pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -37,12 +39,16 @@ pub struct Settings {
     pub hang: Hang,
     /// `[restart]`
     pub restart: Restart,
+    /// `[standby]`
+    pub standby: Standby,
     /// `[quarantine]`
     pub quarantine: Quarantine,
     /// `[hold]`
     pub hold: Hold,
     /// `[replay]`
     pub replay: Replay,
+    /// `[pages]`
+    pub pages: Pages,
     /// `[incidents]`
     pub incidents: Incidents,
     /// `[hooks]`

@@ -37,6 +37,8 @@ pub enum Count {
     ExchangesHeld,
     /// Requests sent to the origin a second time.
     ExchangesReplayed,
+    /// Answers that were cut in the middle, and of which the rest came from the next generation.
+    ExchangesContinued,
     /// Body bytes received from clients.
     BytesFromClients,
     /// Body bytes of answers handed to clients.
@@ -67,7 +69,7 @@ pub const BOUNDS: [f64; 15] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 19;
+const PLAIN: usize = 20;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -208,6 +210,7 @@ impl Count {
             Self::OriginStalledByClient => 16,
             Self::ShedMemory => 17,
             Self::ShedHandshakes => 18,
+            Self::ExchangesContinued => 19,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -235,6 +238,7 @@ mod tests {
             Count::ExchangesEnded,
             Count::ExchangesHeld,
             Count::ExchangesReplayed,
+            Count::ExchangesContinued,
             Count::BytesFromClients,
             Count::BytesToClients,
             Count::BytesFromOrigin,

@@ -16,6 +16,7 @@ use super::roster::{VisitSeen, serving};
 use super::senses::listening;
 use super::verdict::{Confidence, Judgement, Verdict};
 use super::will::Reply;
+use crate::config::fixed::{AMENDING, FOUND, LAST_WORDS, LOOKING, WRITING};
 use crate::ground::deadline::Deadline;
 
 /// What is known at the moment of the verdict.
@@ -42,14 +43,6 @@ pub enum Subject<'a> {
     Observed(Seen<Pid>),
 }
 
-/// Looking may take this long, then the incident is written with what was seen.
-const LOOKING: Duration = Duration::from_secs(2);
-/// Writing may take this long; a dead disk must not keep a hung origin alive.
-const WRITING: Duration = Duration::from_secs(2);
-/// The same for what a hook said: the hook has taken its time already.
-const AMENDING: Duration = Duration::from_millis(200);
-/// What a process wrote just before its end may still be on its way to us.
-const LAST_WORDS: Duration = Duration::from_millis(50);
 /// So many of the origin's last lines are kept.
 const LINES: usize = 50;
 /// So many incidents are told of on the status page.
@@ -72,10 +65,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         _ => {
             let (root, at) = (root.clone(), at.clone());
             let until = Instant::now() + LOOKING;
-            aside(LOOKING + Duration::from_millis(200), move || {
-                examine(&root, &at, until)
-            })
-            .await
+            aside(LOOKING + FOUND, move || examine(&root, &at, until)).await
         }
     };
     let output = scene.subject.output();

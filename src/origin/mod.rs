@@ -16,6 +16,7 @@ pub mod forensics;
 mod gate;
 mod group;
 pub mod growth;
+mod held;
 mod herald;
 mod hook;
 pub mod incident;
@@ -26,10 +27,12 @@ mod observer;
 mod orphans;
 mod output;
 pub mod pid;
+mod plight;
 mod port;
 mod probe;
 mod process;
 pub mod quarantine;
+mod readying;
 pub mod records;
 mod renewal;
 mod roster;
@@ -57,12 +60,14 @@ use barrier::Barrier;
 use board::Board;
 use cost::Cost;
 use herald::Herald;
+use plight::Plight;
 use quarantine::Record;
 use verdict::Judgement;
 use will::Reply;
 
 pub use ending::Ending;
-pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
+pub use gate::{Ender, Gate, Generation, NoSlot, OriginSlot, Shut, Why};
+pub use held::HeldSocket;
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
 pub use quarantine::Barred;
@@ -85,6 +90,8 @@ pub struct Origin {
 pub struct Watch {
     settings: Arc<Settings>,
     process: settings::Process,
+    /// The origin's listening socket, where we hold it.
+    held: Option<HeldSocket>,
     journal: Option<Journal>,
     board: Board,
     roster: roster::Roster,
@@ -98,6 +105,9 @@ pub struct Watch {
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
+    plight: Plight,
+    /// Those who are told when restarting does not help.
+    called: Option<hook::Queue>,
 }
 
 /// A verb on its way to the watch, and the way back.
@@ -149,6 +159,7 @@ impl Origin {
             barrier,
             settings,
             process,
+            held: None,
             journal,
             board,
             roster,
@@ -158,6 +169,8 @@ impl Origin {
             nudges,
             wishes,
             told: None,
+            plight: Plight::default(),
+            called: None,
         };
         (origin, watch)
     }
@@ -217,6 +230,12 @@ impl Origin {
 }
 
 impl Watch {
+    /// The same, with the listening socket that each generation is passed.
+    pub fn holding(mut self, held: Option<HeldSocket>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// Watches until the drain begins, then ends the origin if it is ours. Ends when that is done.
     pub async fn run(self, drain: Drain) {
         if let Some(journal) = self.journal.clone() {
@@ -272,5 +291,25 @@ fn told(process: &settings::Process, address: &OriginAddr) -> Option<String> {
             words.extend(command.arguments.iter().cloned());
             of_words(words)
         }),
+    }
+}
+
+/// The hand of a test that plays the watch.
+#[cfg(test)]
+impl Watch {
+    /// Requests may reach this generation from now on.
+    pub fn opens(&mut self, generation: Arc<Generation>) {
+        self.board.open(generation, deadline::now());
+    }
+
+    /// They may not, for so long.
+    pub fn shuts(&mut self, why: Why, expected: Duration) {
+        let since = deadline::now();
+        let expected = since + expected;
+        self.board.shut(Shut {
+            since,
+            expected,
+            why,
+        });
     }
 }

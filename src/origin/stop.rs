@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use super::pid::Pid;
 use super::process::Process;
 use super::verdict::{Confidence, Verdict};
+use crate::config::fixed::KILLED;
 use crate::config::settings;
 use crate::ground::deadline::Deadline;
 
@@ -20,9 +21,6 @@ pub enum Ladder {
     /// ABRT, for a core, and KILL after this long.
     Abort(Duration),
 }
-
-/// After KILL, only the kernel can still hold a process.
-const KILLED: Duration = Duration::from_secs(5);
 
 /// The ladder for a verdict.
 pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Restart) -> Ladder {

@@ -1,6 +1,10 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
+mod attend;
 mod end;
+mod plight;
+mod relief;
+mod standby;
 mod start;
 mod wishes;
 mod wound;
@@ -11,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::cgroup::Domain;
 use super::gate::{Ender, Generation};
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
+use super::orphans::Living;
 use super::probe::Reading;
 use super::process::{Change, Process};
 use super::renewal::{Life, Renewal};
@@ -22,6 +27,7 @@ use super::will::Stance;
 use super::{Watch, Wish, concurrency, hook, orphans};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
+use standby::{Noticed, Standby};
 use start::Means;
 use wound::{Scar, Wound};
 
@@ -34,6 +40,9 @@ struct Supervisor {
     wound: Option<Wound>,
     scar: Option<Scar>,
     start_took: Duration,
+    /// Of the generations so far, the last one's.
+    numbers: u64,
+    standby: Option<Standby>,
 }
 
 /// The generation there is, from its spawn to its burial.
@@ -42,6 +51,10 @@ struct Current {
     senses: Senses,
     open: Option<(Arc<Generation>, Ender)>,
     spawned: Instant,
+    /// From then to its first answer, where that was long ago.
+    took: Option<Duration>,
+    /// What it starts is nobody else's orphan.
+    living: Option<Living>,
     last: Option<(Judgement, Evidence)>,
     renewal: Renewal,
     never_answered: bool,
@@ -53,6 +66,7 @@ enum Next {
     Wish(Wish),
     /// Of the process.
     Change(Change),
+    Standby(Noticed),
     /// What the operator wanted was for a time, and that is over.
     StanceOver,
 }
@@ -68,9 +82,14 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
     if !watch.process.is_foreign() {
         orphans::take_in();
     }
-    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    let hooks = &watch.settings.hooks;
+    watch.told = hook::Queue::open("hooks.on_incident", &hooks.on_incident);
+    watch.called = hook::Queue::open("hooks.on_degraded", &hooks.on_degraded);
     let now = deadline::now();
+    let home = &watch.board.view.address;
     let mut supervisor = Supervisor {
+        standby: Standby::wanted(&watch.settings, home, now),
+        numbers: 0,
         life: Lifecycle::new(watch.settings.restart.clone(), now),
         domain: match watch.process.is_foreign() {
             true => None,
@@ -83,6 +102,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         scar: None,
         start_took: USUAL_START,
     };
+    supervisor.announce();
     loop {
         match supervisor.next(&mut drain).await {
             Next::Event(event) => supervisor.take(event).await,
@@ -91,17 +111,28 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             Next::Change(Change::Ended) => supervisor.part().await,
             Next::Change(Change::Known) => supervisor.recognise(),
             Next::Change(Change::Rests) => supervisor.rest(),
+            Next::Standby(noticed) => supervisor.attend(noticed).await,
             Next::StanceOver => supervisor.resume(),
         }
         supervisor.watch.release_due(deadline::now());
         supervisor.settle(deadline::now()).await;
+        supervisor.weigh(deadline::now());
         if supervisor.life.phase() == Phase::Over {
             break;
         }
     }
-    if let Some(queue) = supervisor.watch.told.take() {
-        queue.close().await;
+    if let Some(standby) = &mut supervisor.standby {
+        standby
+            .gone(supervisor.watch.settings.restart.grace_drain)
+            .await;
     }
+    let closing = |queue: Option<hook::Queue>| async {
+        if let Some(queue) = queue {
+            queue.close().await;
+        }
+    };
+    let watch = &mut supervisor.watch;
+    tokio::join!(closing(watch.told.take()), closing(watch.called.take()));
 }
 
 impl Supervisor {
@@ -110,20 +141,27 @@ impl Supervisor {
         let phase = self.life.phase();
         let is_final = self.is_final();
         let over = self.watch.board.view.stance.until();
+        if self.current.is_none() && self.has_spare() && matches!(phase, Phase::Waiting { .. }) {
+            return Next::Event(Event::Spare);
+        }
+        let plight = self.plight_due();
         let Some(current) = &mut self.current else {
             let Phase::Waiting { until } = phase else {
                 return Next::Event(Event::Gone);
             };
             return tokio::select! {
+                noticed = attention(&mut self.standby, false) => Next::Standby(noticed),
                 () = tokio::time::sleep_until(until.into()) => Next::Event(Event::Tick),
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
                 () = self.means.come_back() => Next::Event(Event::Renew(Verdict::Requested)),
+                () = deadline::reached(plight) => Next::Event(Event::Tick),
             };
         };
         let generation = current.open.as_ref().map(|(it, _)| it.clone());
         let is_draining = matches!(phase, Phase::Draining { .. });
+        let is_ready = matches!(phase, Phase::Ready { .. });
         if is_draining && is_idle(generation.as_deref(), &self.watch.roster) {
             return Next::Event(Event::Idle);
         }
@@ -136,6 +174,7 @@ impl Supervisor {
             change = current.process.changed() => return Next::Change(change),
             reading = noticed => reading,
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
+            noticed = attention(&mut self.standby, is_ready) => return Next::Standby(noticed),
             () = deadline::reached(over) => return Next::StanceOver,
             () = tokio::time::sleep(DRAINED), if is_draining => return Next::Event(Event::Tick),
         };
@@ -177,17 +216,24 @@ impl Supervisor {
             _ => None,
         };
         current.last = Some((judgement, evidence));
-        renewed.map_or(event, Event::Renew)
+        renewed.map_or(event, |verdict| self.renewal(verdict))
     }
 
     /// Takes one event and carries out what it orders, and what comes of that.
     async fn take(&mut self, event: Event) {
+        if event == Event::Shutdown
+            && let Some(standby) = &mut self.standby
+        {
+            standby.dismiss(self.watch.settings.restart.grace_drain);
+        }
         let mut event = Some(event);
         while let Some(happened) = event.take() {
             let order = self.life.on(happened, deadline::now(), dice());
             self.tell();
             event = match order {
                 Some(Order::Spawn) => self.spawn().await,
+                Some(Order::Promote) => self.promote().await,
+                Some(Order::Swap(verdict)) => self.swap(verdict).await,
                 Some(Order::Welcome) => self.welcome().await,
                 Some(Order::Drain) => self.drain(),
                 Some(Order::End(verdict)) => self.end(verdict).await,
@@ -207,12 +253,23 @@ impl Supervisor {
 
     /// It answers: measure how many it serves at once, unless that is known, and let requests through.
     async fn welcome(&mut self) -> Option<Event> {
-        let current = self.current.as_mut()?;
+        self.admit().await;
+        let now = deadline::now();
+        self.heal(now).await;
+        self.relieved(now);
+        None
+    }
+
+    /// Lets requests through to the current generation.
+    async fn admit(&mut self) {
+        let Some(current) = self.current.as_mut() else {
+            return;
+        };
         let settings = &self.watch.settings.origin;
         let view = &mut self.watch.board.view;
         let slots = concurrency::settle(view, settings).await;
         let now = deadline::now();
-        self.start_took = now - current.spawned;
+        self.start_took = current.took.unwrap_or(now - current.spawned);
         view.start_took = Some(self.start_took);
         view.trouble = None;
         let pid = current.process.pid();
@@ -222,8 +279,6 @@ impl Supervisor {
         current.never_answered = false;
         tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");
         self.watch.board.open(generation, now);
-        self.heal(now).await;
-        None
     }
 
     fn is_final(&self) -> bool {
@@ -259,7 +314,17 @@ impl Supervisor {
             );
         }
         board.view.enter(state, now);
+        board.view.standby = self.standby.as_ref().map(Standby::seen);
+        board.view.frozen = self.standby.as_ref().and_then(Standby::kept);
         board.publish();
+    }
+}
+
+/// The next thing to look after of the standby; never where there is none.
+async fn attention(standby: &mut Option<Standby>, may_start: bool) -> Noticed {
+    match standby {
+        Some(standby) => standby.notice(may_start).await,
+        None => std::future::pending().await,
     }
 }
 

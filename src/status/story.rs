@@ -100,7 +100,10 @@ fn cost(rows: &mut Rows, ending: &Value) {
 fn requests(told: &Value) -> Option<String> {
     let count = |key: &str| told[key].as_u64();
     let (held, replayed, lost) = (count("held")?, count("replayed")?, count("lost")?);
-    Some(format!("{held} held, {replayed} replayed, {lost} lost"))
+    let continued = count("continued").unwrap_or(0);
+    Some(format!(
+        "{held} held, {replayed} replayed, {continued} continued, {lost} lost"
+    ))
 }
 
 fn visits(text: &mut String, visits: &[Value]) {
@@ -249,7 +252,7 @@ mod tests {
                 "output": ["#0 read ()"], "omitted_bytes": 1024},
             "quarantined": "GET /bad",
             "ending": {"obituary": "was ended by signal 9", "detection_seconds": 1.5,
-                "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 1, "lost": 2}},
+                "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 1, "continued": 1, "lost": 2}},
         }));
         for line in [
             "opened                  2026-01-31 08:15:30 UTC",
@@ -263,7 +266,7 @@ mod tests {
             "it ended                was ended by signal 9",
             "detected after          1.5 s",
             "down for                200 ms",
-            "requests                4 held, 1 replayed, 2 lost",
+            "requests                4 held, 1 replayed, 1 continued, 2 lost",
             "  7 app: sleeping in recvfrom(4), did not move",
             "    descriptor 4: socket 127.0.0.1:80 to 127.0.0.1:99, ESTABLISHED, 0 B unread, 512 B unsent, last data 2.5 s ago",
             "before the first signal: gdb -p 7",
@@ -300,7 +303,7 @@ mod tests {
             json!({"id": "x", "opened": "2026-01-31T08:15:30.000Z", "verdict": "exited",
             "sentence": "so \u{202e}\u{9b}", "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 0, "lost": 0}}),
         ]);
-        let wanted = "2026-01-31 08:15:30 UTC  exited, down for 200 ms: 4 held, 0 replayed, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
+        let wanted = "2026-01-31 08:15:30 UTC  exited, down for 200 ms: 4 held, 0 replayed, 0 continued, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
         assert_eq!(told, wanted);
     }
 }

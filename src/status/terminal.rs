@@ -65,6 +65,26 @@ fn origin(rows: &mut Rows, origin: &Value) {
         .map(|lasted| format!("up {}", length(lasted)));
     rows.several("origin", [word(&origin["address"]), pid, life, up]);
     rows.several("command", [word(&origin["command"])]);
+    let standby = &origin["standby"];
+    let pid = standby["pid"].as_u64().map(|pid| format!("pid {pid}"));
+    let ago = standby["answered_ago_seconds"].as_f64();
+    let ago = ago.map(|ago| format!("answered {} ago", length(ago)));
+    let trouble = word(&standby["trouble"]);
+    rows.several(
+        "standby",
+        [
+            word(&standby["readiness"]),
+            word(&standby["address"]),
+            pid,
+            ago,
+            trouble,
+        ],
+    );
+    let frozen = &origin["frozen"];
+    let pid = frozen["pid"].as_u64().map(|pid| format!("pid {pid}"));
+    let left = frozen["for_seconds"].as_f64();
+    let left = left.map(|left| format!("for another {}", length(left)));
+    rows.several("kept frozen", [pid, left]);
     let stance = word(&origin["stance"]).filter(|stance| stance != "serving");
     let left = origin["stance_ends_in_seconds"].as_f64();
     let left = left.map(|left| format!("for another {}", length(left)));
@@ -138,7 +158,8 @@ fn traffic(rows: &mut Rows, json: &Value) {
     let in_flight = amount(&exchanges["in_flight"], "in flight");
     let begun = amount(&exchanges["begun"], "begun");
     let replayed = amount(&exchanges["replayed"], "replayed");
-    rows.several("exchanges", [in_flight, begun, replayed]);
+    let continued = amount(&exchanges["continued"], "continued");
+    rows.several("exchanges", [in_flight, begun, replayed, continued]);
     let queued = amount(&json["waiting"]["queued"], "for a slot");
     let held = amount(&json["waiting"]["held"], "for the gate");
     rows.several("waiting", [queued, held]);

@@ -99,6 +99,7 @@ fn view(now: Instant) -> View {
         requests: Some(Cost {
             held: 1204,
             replayed: 1,
+            continued: 0,
             lost: 0,
         }),
         is_on_disk: true,

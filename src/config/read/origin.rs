@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use crate::config::raw::Section;
 use crate::config::settings::{
-    Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Profile,
+    Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Profile, Socket,
 };
 use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, span};
 use crate::ground::addr::OriginAddr;
@@ -125,11 +125,14 @@ fn judge_open_port(section: &Section<'_, '_, '_>, process: &Process) {
         (Process::Bundled, _) => return,
         (_, None) => "name the port on which the origin listens",
         (_, Some(command)) => {
+            if command.socket != Socket::Own {
+                return;
+            }
             let mut told = command.arguments.iter().chain(command.environment.values());
             if told.any(|text| text.contains("{port}") || text.contains("{address}")) {
                 return;
             }
-            "put {port} or {address} into origin.process.command, or name the port"
+            "put {port} or {address} into origin.process.command, name the port, or set origin.process.socket"
         }
     };
     let message = "port 0 chooses a free port, but the origin is not told which";

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::origin::{quoted, texts};
 use crate::config::raw::Section;
-use crate::config::settings::{Command, Daemon, Hooked, Process};
+use crate::config::settings::{Command, Daemon, Hooked, Process, Socket};
 use crate::config::value::{self, Judged, Wrong, path, span};
 
 /// What an operator's own commands may take, unless they say so.
@@ -16,13 +16,19 @@ const HOOKED: Duration = Duration::from_secs(30);
 /// The commands of an operator's own.
 const HOOKS: [&str; 3] = ["start", "stop", "restart"];
 /// What only a command of Leeward's has.
-const OF_COMMAND: [&str; 3] = ["daemonises", "directory", "environment"];
+const OF_COMMAND: [&str; 4] = ["daemonises", "directory", "environment", "socket"];
 
 /// `[origin.process]`; `None` where it is not there, or not understood.
 pub fn process(mut section: Section<'_, '_, '_>) -> Option<Process> {
     let command = section.take("command", command);
     let directory = section.take("directory", path("/var/lib/origin"));
     let environment = section.take("environment", table_of_texts);
+    let sockets = [
+        ("own", Socket::Own),
+        ("passed", Socket::Passed),
+        ("stdin", Socket::Stdin),
+    ];
+    let socket = section.take("socket", |v| value::word(v, &sockets));
     let daemonises = section.take("daemonises", value::switch);
     let pid_file = section.take("pid_file", pid_file);
     let unit = section.take("unit", unit);
@@ -40,6 +46,7 @@ pub fn process(mut section: Section<'_, '_, '_>) -> Option<Process> {
                 arguments,
                 directory,
                 environment: environment.unwrap_or_default(),
+                socket: socket.unwrap_or_default(),
             };
             Some(match pid_file.is_some() || daemonises == Some(true) {
                 true => Process::Daemon(Daemon { command, pid_file }),
@@ -106,6 +113,14 @@ fn judge(section: &Section<'_, '_, '_>, daemonises: Option<bool>) {
                 "add `start` or `restart`, or `pid_file` if somebody else starts it again",
             );
         }
+    }
+    let is_daemon = command && (says("pid_file") || daemonises == Some(true));
+    if is_daemon && says("socket") {
+        complain(
+            "socket",
+            "a command that makes itself a daemon is passed no socket".to_owned(),
+            "have it stay in the foreground, or take this out",
+        );
     }
     if daemonises == Some(false) && command && says("pid_file") {
         complain(

@@ -32,6 +32,20 @@ pub struct Command {
     pub directory: Option<PathBuf>,
     /// Set on top of a small clean environment.
     pub environment: BTreeMap<String, String>,
+    /// Who opens the socket it listens on.
+    pub socket: Socket,
+}
+
+/// Who opens the socket the origin listens on, and how the origin gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Socket {
+    /// The origin.
+    #[default]
+    Own,
+    /// Leeward; passed as descriptor 3, as systemd does it (sd_listen_fds(3)).
+    Passed,
+    /// Leeward; passed as standard input, as inetd does it for `wait`.
+    Stdin,
 }
 
 /// A command that leaves a daemon behind, and exits with 0.

@@ -5,13 +5,13 @@ use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
+use crate::config::fixed::LAST_WORDS;
 use crate::ground::deadline::Deadline;
 use crate::ground::redact;
 
@@ -23,8 +23,6 @@ pub enum Ear {
     File { file: File, most: usize },
 }
 
-/// What it wrote just before its end may still be on its way to us.
-const LAST_WORDS: Duration = Duration::from_millis(50);
 /// What fits into its pipe, so that it is not held up where we are.
 const PIECE: usize = 16 << 10;
 /// So many bytes go into a file; then whoever writes is told that no more do.

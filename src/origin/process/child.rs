@@ -6,10 +6,11 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use super::fill;
-use crate::config::settings;
+use crate::config::settings::{self, Socket};
 use crate::ground::addr::OriginAddr;
 use crate::origin::cgroup::Leaf;
 use crate::origin::group::{Group, launched, obituary};
+use crate::origin::held::HeldSocket;
 use crate::origin::output::Output;
 use crate::origin::{leftover, orphans};
 
@@ -22,7 +23,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`.
+    /// Starts `command` in this control group, with the origin's address in place of `{port}` and `{address}`, and with the
+    /// listening socket, if we hold it.
     ///
     /// Must be called on the watch thread: the death signal is bound to the spawning thread.
     ///
@@ -33,8 +35,14 @@ impl Child {
         address: &OriginAddr,
         limits: &settings::Restart,
         leaf: Option<Leaf>,
+        held: Option<&HeldSocket>,
     ) -> io::Result<Self> {
         let mut options: Vec<&str> = Vec::new();
+        match command.socket {
+            Socket::Own => {}
+            Socket::Passed => options.extend(["--socket", "passed"]),
+            Socket::Stdin => options.extend(["--socket", "stdin"]),
+        }
         if limits.core {
             options.push("--core");
         }
@@ -47,6 +55,9 @@ impl Child {
             it.env(name, fill(text, address));
         }
         leftover::mark(&mut it);
+        if let Some(held) = held {
+            it.stdin(held.for_child()?);
+        }
         if let Some(directory) = &command.directory {
             it.current_dir(directory);
         }

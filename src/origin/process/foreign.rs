@@ -46,7 +46,7 @@ enum End {
     Told(Ended),
 }
 
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
 /// After a signal, for whoever may not be awaited.
 const KILLED: Duration = Duration::from_secs(5);

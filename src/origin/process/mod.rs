@@ -15,6 +15,7 @@ use std::sync::Arc;
 use rustix::process::Signal;
 
 use super::cgroup::Leaf;
+use super::held::HeldSocket;
 use super::orphans::Cleared;
 use super::pid::Pid;
 use super::senses::listening;
@@ -54,8 +55,8 @@ pub enum Change {
 }
 
 impl Process {
-    /// Starts a command in this control group, with the origin's address in place of `{port}` and `{address}`; with a
-    /// `daemon`, it is to leave that behind.
+    /// Starts a command in this control group, with the origin's address in place of `{port}` and `{address}`, and with the
+    /// listening socket, if we hold it; with a `daemon`, it is to leave that behind.
     ///
     /// Must be called on the watch thread: the death signal is bound to the spawning thread.
     ///
@@ -67,8 +68,9 @@ impl Process {
         address: &OriginAddr,
         limits: &settings::Restart,
         leaf: Option<Leaf>,
+        held: Option<&HeldSocket>,
     ) -> io::Result<Self> {
-        let child = Child::spawn(command, address, limits, leaf)?;
+        let child = Child::spawn(command, address, limits, leaf, held)?;
         Ok(match daemon {
             None => Self::Child(child),
             Some(daemon) => {

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Supervisor;
+use super::relief::Fate;
 use super::wound::Wound;
 use crate::config::settings;
 use crate::ground::deadline;
 use crate::origin::gate::{Shut, Why};
 use crate::origin::hook::{self, Occasion};
-use crate::origin::incident::{Closing, Incident, Step};
+use crate::origin::incident::{Incident, Step};
 use crate::origin::lifecycle::Event;
 use crate::origin::process::Wanted;
 use crate::origin::stop::Ladder;
@@ -49,6 +50,8 @@ impl Supervisor {
         let mut incident = None;
         let mut ending = Ending::of(verdict, &visits, silence, None);
         if verdict.is_incident() {
+            self.let_go("there is another incident");
+            let current = self.current.as_mut()?;
             let last = current.last.take();
             let seen = evidence::Scene {
                 verdict,
@@ -74,15 +77,26 @@ impl Supervisor {
             incident = Some(self.before_kill(opened, file.as_deref()).await);
         }
         let is_final = self.is_final();
+        let fate = self.fate(verdict);
         let current = self.current.as_mut()?;
-        let mut ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
+        let mut ladder = match fate {
+            None => stop::ladder(verdict, confidence, &self.watch.settings.restart),
+            // A grace would be time for it to work on what the standby is given.
+            Some(Fate::Killed) => Ladder::Kill,
+            // A debugger may let it go on.
+            Some(Fate::Kept) => Ladder::Term(Duration::ZERO),
+        };
         if let Some((_, ender)) = current.open.take() {
             let address = &self.watch.board.view.address;
+            let held = self.watch.held.as_ref();
             let unread = match verdict {
                 // The kernel has let go of all it had.
-                Verdict::Exited => Unread::default(),
+                Verdict::Exited if held.is_none() => Unread::default(),
                 _ if is_final => Unread::default(),
-                _ => unread::prove(&current.process, address, &self.watch.roster, ladder).await,
+                _ => {
+                    let roster = &self.watch.roster;
+                    unread::prove(&current.process, address, roster, ladder, held).await
+                }
             };
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
@@ -102,16 +116,35 @@ impl Supervisor {
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
         }
+        let unwell = match verdict {
+            // However long it was at a request: it fell ill when it ended.
+            Verdict::Exited => Duration::ZERO,
+            _ => silence.min(now - current.spawned),
+        };
         self.wound.get_or_insert(Wound {
             incident,
             shut: now,
-            told: now - silence.min(now - current.spawned),
+            told: now - unwell,
             before: self.watch.paid,
         });
         if current.process.is_out_of_reach() {
             tracing::error!("the origin is out of reach and runs on: {OUT_OF_REACH}");
             return self.bury().await;
         }
+        if fate.is_some() {
+            let Some(event) = self.set_aside().await else {
+                return self.descend(Ladder::Kill).await;
+            };
+            if fate == Some(Fate::Kept) && ladder == Ladder::Kill {
+                self.let_go("what it has not read is still in its reach");
+            }
+            return Some(event);
+        }
+        self.descend(ladder).await
+    }
+
+    async fn descend(&mut self, ladder: Ladder) -> Option<Event> {
+        let current = self.current.as_ref()?;
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
             false => self.give_up(),
@@ -141,21 +174,15 @@ impl Supervisor {
 
     /// The group is gone: take the exit status, and say how it ended.
     pub(super) async fn bury(&mut self) -> Option<Event> {
-        let current = self.current.take()?;
+        let mut current = self.current.take()?;
+        drop(current.living.take());
         self.watch.board.view.forget_process();
         let (obituary, orphans) = current.process.bury().await;
         orphans.tell();
-        if let Some(wound) = &mut self.wound {
-            let detection = wound.shut - wound.told;
-            if let Some(incident) = &mut wound.incident {
-                incident.ending.get_or_insert(Closing {
-                    obituary: obituary.clone(),
-                    detection_seconds: detection.as_secs_f64(),
-                    downtime_seconds: None,
-                    requests: None,
-                });
-            }
+        if let Some(held) = &self.watch.held {
+            held.empty();
         }
+        self.close_story(&obituary);
         if current.never_answered {
             let mut trouble = format!("its last start failed: it {obituary}");
             if let Some(daemon) = orphans.told() {

@@ -1,5 +1,6 @@
 //! The start of a generation: a command of ours is run; what somebody else starts is found, and started where it is to be.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use crate::ground::addr::OriginAddr;
 use crate::ground::deadline;
 use crate::origin::herald::Herald;
 use crate::origin::lifecycle::Event;
+use crate::origin::orphans::{GENERATION, Living};
 use crate::origin::pid::Pid;
 use crate::origin::process::{Keeper, Process, Wanted, fill};
 use crate::origin::renewal::Renewal;
+use crate::origin::roster::Roster;
 use crate::origin::senses::{Senses, listening};
 use crate::origin::verdict::Verdict;
 use crate::origin::{evidence, port};
@@ -53,45 +56,99 @@ impl Means {
 }
 
 impl Supervisor {
+    /// Starts the next generation where the one before was.
     pub(super) async fn spawn(&mut self) -> Option<Event> {
-        let process = match self.begin().await {
+        self.let_go("another one is started in its place");
+        if let Some(standby) = &mut self.standby {
+            standby.gone(Duration::ZERO).await;
+        }
+        if let Means::Command = self.means
+            && let Some(trouble) = self.door_trouble().await
+        {
+            return self.fail_start(trouble);
+        }
+        let address = self.watch.board.view.address.clone();
+        self.numbers += 1;
+        let process = match self.bring_forth(self.numbers, &address) {
             Ok(process) => process,
-            Err(trouble) => {
-                tracing::error!(trouble, "the origin cannot be started");
-                self.watch.board.view.trouble = Some(trouble);
-                return Some(Event::SpawnFailed);
+            Err(error) => {
+                let trouble = self.obstacle().await;
+                let trouble = trouble.unwrap_or_else(|| error.to_string());
+                return self.fail_start(format!("it cannot be started: {trouble}"));
             }
         };
         // What the visits met that were with the generation before says nothing of this one.
         while self.watch.nudges.try_recv().is_ok() {}
-        let now = deadline::now();
         self.watch.herald = Herald::new();
+        let current = self.begin(process, address, self.watch.roster.clone());
         let view = &mut self.watch.board.view;
-        view.generation += 1;
-        view.started = Some(now);
-        view.pid = process.pid();
+        view.generation = self.numbers;
+        view.started = Some(current.spawned);
+        view.pid = current.process.pid();
         view.judgement = None;
-        match process.is_foreign() {
+        match current.process.is_foreign() {
             true => tracing::info!(generation = view.generation, "the origin is looked for"),
-            false => {
-                tracing::info!(
-                    generation = view.generation,
-                    pid = view.pid.map(Pid::number),
-                    command = view.command,
-                    "origin started"
-                );
-            }
+            false => tracing::info!(
+                generation = view.generation,
+                pid = view.pid.map(Pid::number),
+                command = view.command,
+                "origin started"
+            ),
         }
-        self.current = Some(Current {
-            senses: self.senses(process.pid()),
-            process,
+        self.current = Some(current);
+        None
+    }
+
+    /// Starts the process of a generation that is to listen there.
+    pub(super) fn bring_forth(&self, number: u64, address: &OriginAddr) -> io::Result<Process> {
+        let restart = &self.watch.settings.restart;
+        if let Means::Keeper(keeper, wanted) = &self.means {
+            return Ok(Process::seek(keeper.clone(), *wanted, restart));
+        }
+        let leaf = self.domain.as_ref().and_then(|it| it.leaf(number));
+        let held = self.watch.held.as_ref();
+        let daemon = match &self.watch.process {
+            settings::Process::Daemon(daemon) => Some(daemon),
+            _ => None,
+        };
+        let command = self.watch.process.command();
+        let mut command = command.ok_or(io::ErrorKind::NotFound)?.clone();
+        if self.standby.is_some() {
+            let mark = (GENERATION.to_owned(), number.to_string());
+            command.environment.extend([mark]);
+        }
+        Process::spawn(&command, daemon, address, restart, leaf, held)
+    }
+
+    /// The generation of a process that was started just now.
+    pub(super) fn begin(&self, process: Process, address: OriginAddr, roster: Roster) -> Current {
+        let now = deadline::now();
+        let senses = Senses::new(&self.watch.settings, address, process.pid(), roster, now);
+        Current {
+            senses,
             open: None,
             spawned: now,
+            took: None,
+            living: self.standby.as_ref().map(|_| Living::note(self.numbers)),
             last: None,
             renewal: Renewal::default(),
             never_answered: true,
-        });
-        None
+            process,
+        }
+    }
+
+    /// Why the next generation could not listen, or not alone.
+    async fn door_trouble(&mut self) -> Option<String> {
+        let address = &self.watch.board.view.address;
+        let Some(held) = &mut self.watch.held else {
+            return port::trouble(address).await;
+        };
+        if let Some(rival) = port::rival(address).await {
+            return Some(rival);
+        }
+        let prepared = held.prepare();
+        let told = |error| format!("Leeward cannot listen on {address} for it: {error}");
+        prepared.err().map(told)
     }
 
     /// It is known now which process serves.
@@ -109,7 +166,9 @@ impl Supervisor {
             Some(trouble) => tracing::warn!("the origin is there, but not to be seen: {trouble}"),
         }
         self.means.want(Wanted::AsItIs);
-        let senses = self.senses(pid);
+        let watch = &self.watch;
+        let (address, roster) = (watch.board.view.address.clone(), watch.roster.clone());
+        let senses = Senses::new(&watch.settings, address, pid, roster, deadline::now());
         let view = &mut self.watch.board.view;
         (view.pid, view.trouble) = (pid, trouble);
         if let Some(current) = &mut self.current {
@@ -145,37 +204,9 @@ impl Supervisor {
             .flatten()
     }
 
-    async fn begin(&mut self) -> Result<Process, String> {
-        let restart = &self.watch.settings.restart;
-        if let Means::Keeper(keeper, wanted) = &self.means {
-            return Ok(Process::seek(keeper.clone(), *wanted, restart));
-        }
-        let view = &self.watch.board.view;
-        if let Some(trouble) = port::trouble(&view.address).await {
-            return Err(trouble);
-        }
-        let domain = self.domain.as_ref();
-        let leaf = domain.and_then(|it| it.leaf(view.generation + 1));
-        let daemon = match &self.watch.process {
-            settings::Process::Daemon(daemon) => Some(daemon),
-            _ => None,
-        };
-        let command = self.watch.process.command();
-        let command = command.ok_or_else(|| "there is no command for it".to_owned())?;
-        match Process::spawn(command, daemon, &view.address, restart, leaf) {
-            Ok(process) => Ok(process),
-            Err(error) => {
-                let trouble = self.obstacle().await;
-                let trouble = trouble.unwrap_or_else(|| error.to_string());
-                Err(format!("it cannot be started: {trouble}"))
-            }
-        }
-    }
-
-    fn senses(&self, pid: Option<Pid>) -> Senses {
-        let watch = &self.watch;
-        let address = watch.board.view.address.clone();
-        let roster = watch.roster.clone();
-        Senses::new(&watch.settings, address, pid, roster, deadline::now())
+    fn fail_start(&mut self, trouble: String) -> Option<Event> {
+        tracing::error!(trouble, "the origin cannot be started");
+        self.watch.board.view.trouble = Some(trouble);
+        Some(Event::SpawnFailed)
     }
 }

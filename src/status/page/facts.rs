@@ -1,6 +1,6 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
-use super::super::snapshot::{ByWord, OriginFacts, Quarantined, Snapshot};
+use super::super::snapshot::{ByWord, Kept, OriginFacts, Quarantined, Snapshot, Standby};
 use super::super::words::{bytes, counted, grown, length, loss, number, quarantined};
 use crate::origin::Care;
 use crate::origin::growth::{Grown, Holding};
@@ -59,6 +59,8 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
         ("up for", origin.uptime_seconds.map(length)),
         ("last start took", origin.start_took_seconds.map(length)),
         ("slots", slots),
+        ("standby", origin.standby.as_ref().map(standby)),
+        ("kept frozen", origin.frozen.as_ref().map(frozen)),
         ("last probe", probe),
         ("probes", Some(by_word(&origin.probes))),
         ("memory", held(origin, Holding::Memory, origin.memory_bytes)),
@@ -83,6 +85,36 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
         ),
         ("restarts", Some(by_word(&origin.restarts))),
     ]
+}
+
+/// The spare generation, and how it is.
+fn standby(it: &Standby) -> String {
+    let mut told = it.readiness.to_owned();
+    if let (Some(pid), Some(address)) = (it.pid, &it.address) {
+        told = format!("{told}: process {pid} at {address}");
+    }
+    if let Some(up) = it.uptime_seconds {
+        told = format!("{told}, up for {}", length(up));
+    }
+    if let Some(ago) = it.answered_ago_seconds {
+        told = format!("{told}, answered {} ago", length(ago));
+    }
+    match &it.trouble {
+        Some(trouble) => format!("{told}; {trouble}"),
+        None => told,
+    }
+}
+
+/// The generation that is kept for a debugger.
+fn frozen(it: &Kept) -> String {
+    let pid = it
+        .pid
+        .map_or_else(String::new, |pid| format!("process {pid}, "));
+    let left = length(it.for_seconds);
+    format!(
+        "{pid}generation {}, for another {left}; `leeward release frozen` ends it",
+        it.generation
+    )
 }
 
 /// What it holds, and how that has grown where it has.

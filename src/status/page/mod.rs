@@ -117,6 +117,7 @@ fn figures(all: &Snapshot) -> Html {
         ("waiting for a slot", all.waiting.queued as u64, false),
         ("held at the gate", all.waiting.held as u64, false),
         ("replayed", traffic.exchanges.replayed, false),
+        ("continued", traffic.exchanges.continued, false),
         ("lost", lost, lost > 0),
         ("restarts", all.origin.restarts.total(), false),
     ];
@@ -196,8 +197,8 @@ fn spans(spans: &ByWord<SpanFacts>) -> Html {
 fn requests(incident: &Summary) -> String {
     let told = |it: &Cost| {
         format!(
-            ": {} held, {} replayed, {} lost",
-            it.held, it.replayed, it.lost
+            ": {} held, {} replayed, {} continued, {} lost",
+            it.held, it.replayed, it.continued, it.lost
         )
     };
     incident.requests.as_ref().map(told).unwrap_or_default()

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::Source;
 use crate::origin::incident::Summary;
 
-pub use origin::{Concurrency, Fate, OriginFacts, Probed, UnderWay};
+pub use origin::{Concurrency, Fate, Kept, OriginFacts, Probed, Standby, UnderWay};
 pub use traffic::{Connections, Exchanges, SpanFacts, Traffic};
 
 /// The version of the JSON's shape.

@@ -65,6 +65,8 @@ pub struct Exchanges {
     pub held: u64,
     /// Sent to the origin a second time.
     pub replayed: u64,
+    /// Cut in the middle of the answer, and continued from the next generation.
+    pub continued: u64,
 }
 
 /// How long one part of an exchange took, over all that were measured.
@@ -120,6 +122,7 @@ impl Traffic {
                 ended,
                 held: sum(Count::ExchangesHeld),
                 replayed: sum(Count::ExchangesReplayed),
+                continued: sum(Count::ExchangesContinued),
             },
             streams_open: streams.saturating_sub(streams_ended),
             origin_client_stall_seconds: seconds(stalled),
