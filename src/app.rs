@@ -85,7 +85,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         Some(held) => held.address().clone(),
         None => settle(&settings.origin.address).map_err(system("find a free port"))?,
     };
-    let command = command(&settings).map_err(system("find its own program"))?;
+    let process = process(&settings).map_err(system("find its own program"))?;
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
     let now = deadline::now();
@@ -93,7 +93,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let (origin, watch) = Origin::open(
         settings.clone(),
         address.clone(),
-        command,
+        process,
         journal.clone(),
         ledger.clone(),
         now,
@@ -237,7 +237,8 @@ fn settle(address: &OriginAddr) -> std::io::Result<OriginAddr> {
     }
 }
 
-fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
+/// Who starts the origin, the bundled one by its command.
+fn process(settings: &Settings) -> std::io::Result<Process> {
     let bundled = || -> std::io::Result<Command> {
         let program = std::env::current_exe()?;
         Ok(Command {
@@ -251,9 +252,8 @@ fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
         })
     };
     Ok(match &settings.origin.process {
-        Process::Bundled => Some(bundled()?),
-        Process::Command(command) => Some(command.clone()),
-        Process::Observed => None,
+        Process::Bundled => Process::Command(bundled()?),
+        other => other.clone(),
     })
 }
 

@@ -76,7 +76,9 @@
 //!    (`origin/cgroup`) or by its descent (`origin/orphans`).
 //! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and
 //!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours. Where we hold the
-//!    listening socket ([`origin::HeldSocket`]), it is emptied and passed on instead.
+//!    listening socket ([`origin::HeldSocket`]), it is emptied and passed on instead. An origin that makes itself a daemon
+//!    is found by its pid file or by who listens; one that somebody else starts is found, ended and started by whoever
+//!    that is: systemd, or commands of the operator's. To the supervisor all of them are one `Process`.
 //! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
 //!    and the incident is closed with its cost ([`origin::cost`]).

@@ -53,6 +53,24 @@ fn every_example_for_a_key_without_a_default_is_accepted() {
     assert!(settings.pages.unavailable.is_some());
 }
 
+/// Each block of lines that begin with two signs is one way, with its section to itself.
+#[test]
+fn every_example_of_another_way_is_accepted() {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let lines: Vec<_> = text.lines().map(other).collect();
+    let ways: Vec<_> = lines.split(Option::is_none).collect();
+    let ways: Vec<_> = ways.into_iter().filter(|way| !way.is_empty()).collect();
+    assert!(ways.len() >= 5, "only {} ways were found", ways.len());
+    for way in ways {
+        let keys: Vec<_> = way.iter().copied().flatten().collect();
+        let before = "[origin]\naddress = \"127.0.0.1:8080\"\n[origin.process]";
+        let text = format!("{before}\n{}\n", keys.join("\n"));
+        let settings = config::parse("way.toml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+        let process = settings.origin.process;
+        assert!(!matches!(process, Process::Command(_) | Process::Observed));
+    }
+}
+
 #[test]
 fn every_shipped_configuration_is_accepted() {
     let mut read = 0;
@@ -148,7 +166,7 @@ fn documented(text: &str) -> BTreeSet<String> {
     let mut section = "";
     let mut keys = BTreeSet::new();
     for line in text.lines() {
-        let line = example(line).unwrap_or(line);
+        let line = example(line).or_else(|| other(line)).unwrap_or(line);
         if line.starts_with('[') {
             section = line;
         } else if !line.starts_with('#')
@@ -164,6 +182,11 @@ fn documented(text: &str) -> BTreeSet<String> {
 fn example(line: &str) -> Option<&str> {
     line.strip_prefix('#')
         .filter(|rest| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()))
+}
+
+/// The line of another way, like `##key = value`.
+fn other(line: &str) -> Option<&str> {
+    line.strip_prefix("##")
 }
 
 fn shipped(name: &str) -> PathBuf {

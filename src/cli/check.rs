@@ -48,13 +48,8 @@ pub fn check(file: &Path, form: Form) -> u8 {
         }
         return BAD_CONFIG;
     }
-    if let Process::Command(command) = &settings.origin.process
-        && let Some(obstacle) = config::obstacle(command)
-    {
-        // Perhaps it is judged elsewhere than it will run.
-        eprintln!("{}: on this machine, {obstacle}", file.display());
-    }
-    for obstacle in config::obstacles(&settings.hooks) {
+    // Perhaps it is judged elsewhere than it will run.
+    for obstacle in config::obstacles(&settings) {
         eprintln!("{}: on this machine, {obstacle}", file.display());
     }
     match form {
@@ -81,6 +76,17 @@ fn good(file: &Path, settings: &Settings) -> String {
     let origin = match &settings.origin.process {
         Process::Bundled => "the bundled origin".to_owned(),
         Process::Command(command) => format!("{}, started by Leeward", command.program),
+        Process::Daemon(daemon) => {
+            let program = &daemon.command.program;
+            format!("{program}, started by Leeward, a daemon")
+        }
+        Process::Unit(unit) => format!("{unit}, started by systemd, restarted by Leeward"),
+        Process::Hooked(hooked) => match hooked.up().first() {
+            Some(program) => {
+                format!("started by somebody else, restarted by Leeward with {program}")
+            }
+            None => "started by somebody else, who is to start again what Leeward ends".to_owned(),
+        },
         Process::Observed => "started by somebody else, observed".to_owned(),
     };
     format!(

@@ -3,6 +3,7 @@
 mod edge;
 mod hooks;
 mod origin;
+mod process;
 mod route;
 mod standby;
 

@@ -5,12 +5,12 @@ mod hooks;
 mod longest;
 mod manners;
 mod pages;
+mod process;
 mod quarantine;
 mod recovery;
 mod route;
 mod waits;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use pages::Pages;
+pub use process::{Command, Daemon, Hooked, Process, Socket};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
@@ -218,44 +219,6 @@ pub struct Origin {
     pub probe: Probe,
     /// `[origin.limits]`
     pub limits: OriginLimits,
-}
-
-/// `[origin.process]`: who starts the origin.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Process {
-    /// Leeward starts the origin that is bundled with it.
-    Bundled,
-    /// Leeward starts this.
-    Command(Command),
-    /// Somebody else; Leeward forwards, probes and tells, and never acts.
-    Observed,
-}
-
-/// A command to start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Command {
-    /// The program.
-    pub program: String,
-    /// Its arguments. `{port}` and `{address}` stand for the origin's.
-    pub arguments: Vec<String>,
-    /// Where it runs; `None` is where Leeward runs.
-    pub directory: Option<PathBuf>,
-    /// Set on top of a small clean environment.
-    pub environment: BTreeMap<String, String>,
-    /// Who opens the socket it listens on.
-    pub socket: Socket,
-}
-
-/// Who opens the socket the origin listens on, and how the origin gets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Socket {
-    /// The origin.
-    #[default]
-    Own,
-    /// Leeward; passed as descriptor 3, as systemd does it (sd_listen_fds(3)).
-    Passed,
-    /// Leeward; passed as standard input, as inetd does it for `wait`.
-    Stdin,
 }
 
 /// `[origin.deadlines]`: how long the origin may take.

@@ -17,7 +17,7 @@ use crate::ground::deadline::{self, Deadline};
 pub struct Domain(PathBuf);
 
 /// The part of one generation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Leaf(PathBuf);
 
 /// Leeward's own part: a group with parts has no processes of its own (cgroups(7), "no internal processes").

@@ -89,7 +89,7 @@ pub struct Origin {
 /// The side that watches; it is run on the watch thread.
 pub struct Watch {
     settings: Arc<Settings>,
-    command: Option<settings::Command>,
+    process: settings::Process,
     /// The origin's listening socket, where we hold it.
     held: Option<HeldSocket>,
     journal: Option<Journal>,
@@ -122,21 +122,19 @@ const NUDGES: usize = 64;
 const WISHES: usize = 8;
 
 impl Origin {
-    /// The origin at `address`, not watched yet; `ledger` tells what its incidents cost. With a `command`, Leeward owns its process; without, it observes.
+    /// The origin at `address`, not watched yet; `ledger` tells what its incidents cost. `process` says who starts it: the
+    /// bundled one is told by its command.
     pub fn open(
         settings: Arc<Settings>,
         address: OriginAddr,
-        command: Option<settings::Command>,
+        process: settings::Process,
         journal: Option<Journal>,
         ledger: Ledger,
         now: Instant,
     ) -> (Self, Watch) {
-        let care = match command {
-            Some(_) => Care::Owned,
-            None => Care::Observed,
-        };
+        let care = Care::of(&process);
         let mut view = View::blank(care, address, now);
-        view.command = command.as_ref().map(|it| told(it, &view.address));
+        view.command = told(&process, &view.address);
         let shut = Shut {
             since: now,
             // It is asked at once.
@@ -160,7 +158,7 @@ impl Origin {
             quarantine: Record::new(settings.quarantine.clone()),
             barrier,
             settings,
-            command,
+            process,
             held: None,
             journal,
             board,
@@ -243,9 +241,9 @@ impl Watch {
         if let Some(journal) = self.journal.clone() {
             tokio::spawn(journal.sweep());
         }
-        match self.command {
-            Some(_) => supervisor::run(self, drain).await,
-            None => observer::run(self, drain).await,
+        match self.board.view.care {
+            Care::Owned | Care::Tended => supervisor::run(self, drain).await,
+            Care::Observed => observer::run(self, drain).await,
         }
     }
 }
@@ -277,16 +275,23 @@ impl Watch {
     }
 }
 
-/// The command as a person may see it: what looks like a secret is masked.
-fn told(command: &settings::Command, address: &OriginAddr) -> String {
-    let mut words = vec![command.program.clone()];
-    words.extend(
-        command
-            .arguments
-            .iter()
-            .map(|text| process::fill(text, address)),
-    );
-    redact::words(words.iter().map(String::as_str)).join(" ")
+/// What starts it, as a person may see it: what looks like a secret is masked.
+fn told(process: &settings::Process, address: &OriginAddr) -> Option<String> {
+    let of_words = |words: Vec<String>| {
+        let words: Vec<String> = words.iter().map(|it| process::fill(it, address)).collect();
+        redact::words(words.iter().map(String::as_str)).join(" ")
+    };
+    match process {
+        settings::Process::Unit(unit) => Some(unit.clone()),
+        settings::Process::Hooked(hooked) if !hooked.up().is_empty() => {
+            Some(of_words(hooked.up().to_vec()))
+        }
+        _ => process.command().map(|command| {
+            let mut words = vec![command.program.clone()];
+            words.extend(command.arguments.iter().cloned());
+            of_words(words)
+        }),
+    }
 }
 
 /// The hand of a test that plays the watch.

@@ -35,8 +35,11 @@ pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Resta
     }
 }
 
-/// Goes down the ladder; `true` when the process has exited, `false` when even KILL did not end it in time.
+/// Goes down the ladder, a command of the operator's first; `true` when the process has exited, `false` when even KILL did not end it in time.
 pub async fn descend(process: &Process, ladder: Ladder) -> bool {
+    if process.is_ended_by_hook(ladder).await {
+        return true;
+    }
     let asked = match ladder {
         Ladder::Kill => None,
         Ladder::Term(grace) => Some((Signal::TERM, "TERM", grace)),

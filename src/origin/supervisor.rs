@@ -25,15 +25,15 @@ use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
 use super::will::Stance;
 use super::{Watch, Wish, concurrency, hook, orphans};
-use crate::config::settings;
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
 use standby::{Noticed, Standby};
+use start::Means;
 use wound::{Scar, Wound};
 
 struct Supervisor {
     watch: Watch,
-    command: settings::Command,
+    means: Means,
     domain: Option<Domain>,
     life: Lifecycle,
     current: Option<Current>,
@@ -64,6 +64,8 @@ struct Current {
 enum Next {
     Event(Event),
     Wish(Wish),
+    /// Of the process.
+    Change(Change),
     Standby(Noticed),
     /// What the operator wanted was for a time, and that is over.
     StanceOver,
@@ -71,17 +73,15 @@ enum Next {
 
 /// Between two looks whether anything is under way still.
 const DRAINED: Duration = Duration::from_millis(20);
-/// For a look at what a command needs.
-const LOOKING: Duration = Duration::from_millis(200);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
 /// Supervises until the drain begins, ends the origin, and returns.
 pub async fn run(mut watch: Watch, mut drain: Drain) {
-    let Some(command) = watch.command.take() else {
-        return;
-    };
-    orphans::take_in();
+    let means = Means::of(&watch.process, &watch.board.view.address);
+    if !watch.process.is_foreign() {
+        orphans::take_in();
+    }
     let hooks = &watch.settings.hooks;
     watch.told = hook::Queue::open("hooks.on_incident", &hooks.on_incident);
     watch.called = hook::Queue::open("hooks.on_degraded", &hooks.on_degraded);
@@ -91,9 +91,12 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         standby: Standby::wanted(&watch.settings, home, now),
         numbers: 0,
         life: Lifecycle::new(watch.settings.restart.clone(), now),
+        domain: match watch.process.is_foreign() {
+            true => None,
+            false => Domain::claim(),
+        },
         watch,
-        command,
-        domain: Domain::claim(),
+        means,
         current: None,
         wound: None,
         scar: None,
@@ -104,6 +107,10 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         match supervisor.next(&mut drain).await {
             Next::Event(event) => supervisor.take(event).await,
             Next::Wish(wish) => supervisor.grant(wish).await,
+            Next::Change(Change::Exited) => supervisor.take(Event::Exited).await,
+            Next::Change(Change::Ended) => supervisor.part().await,
+            Next::Change(Change::Known) => supervisor.recognise(),
+            Next::Change(Change::Rests) => supervisor.rest(),
             Next::Standby(noticed) => supervisor.attend(noticed).await,
             Next::StanceOver => supervisor.resume(),
         }
@@ -148,6 +155,7 @@ impl Supervisor {
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
+                () = self.means.come_back() => Next::Event(Event::Renew(Verdict::Requested)),
                 () = deadline::reached(plight) => Next::Event(Event::Tick),
             };
         };
@@ -163,7 +171,7 @@ impl Supervisor {
         let reading = tokio::select! {
             biased;
             _ = drain.begun(), if !is_final => return Next::Event(Event::Shutdown),
-            Change::Exited = current.process.changed() => return Next::Event(Event::Exited),
+            change = current.process.changed() => return Next::Change(change),
             reading = noticed => reading,
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
             noticed = attention(&mut self.standby, is_ready) => return Next::Standby(noticed),
@@ -188,9 +196,10 @@ impl Supervisor {
         let stance = view.stance;
         current.senses.describe(view, judgement.clone(), &evidence);
         self.watch.hear(&judgement);
-        let event = match judgement.act && !stance.lets_be() {
+        let is_known = current.process.is_known();
+        let event = match judgement.act && is_known && !stance.lets_be() {
             true => Event::Condemned(judgement.verdict),
-            false if answered => Event::Answered,
+            false if answered && is_known => Event::Answered,
             false => Event::Tick,
         };
         let renewed = match (event, self.life.phase(), stance) {

@@ -12,6 +12,7 @@ use super::probe::Reading;
 use super::quarantine::Barred;
 use super::verdict::{Judgement, Verdict};
 use super::will::Stance;
+use crate::config::settings;
 use crate::ground::addr::OriginAddr;
 
 /// The word a user sees for the origin: a total function of phase and verdict.
@@ -40,8 +41,21 @@ pub enum State {
 pub enum Care {
     /// It starts, ends and restarts it.
     Owned,
+    /// Somebody else starts it; it ends and restarts it by whoever that is.
+    Tended,
     /// It only looks and tells.
     Observed,
+}
+
+impl Care {
+    /// What is done for an origin that is started so.
+    pub fn of(process: &settings::Process) -> Self {
+        match process {
+            settings::Process::Observed => Self::Observed,
+            process if process.is_foreign() => Self::Tended,
+            _ => Self::Owned,
+        }
+    }
 }
 
 /// The origin at one instant.

@@ -51,6 +51,7 @@ fn head(text: &mut String, json: &Value, ink: Ink) {
     text.push('\n');
     let care = match origin["care"].as_str() {
         Some("observed") => Care::Observed,
+        Some("tended") => Care::Tended,
         _ => Care::Owned,
     };
     if let Some(state) = state {

@@ -84,8 +84,14 @@ impl World {
         let ledger = Ledger::default();
         let address = "unix:/model/none".parse().unwrap();
         let now = deadline::now();
-        let (origin, watch) =
-            Origin::open(settings.clone(), address, None, None, ledger.clone(), now);
+        let (origin, watch) = Origin::open(
+            settings.clone(),
+            address,
+            crate::config::settings::Process::Observed,
+            None,
+            ledger.clone(),
+            now,
+        );
         let shared = Shared::new(
             settings,
             origin.clone(),

@@ -87,16 +87,28 @@ impl Child {
         &self.output
     }
 
-    /// Kills what is left of the group, reaps its first process, says how that ended, and ends all that it started.
-    pub async fn bury(self) -> (String, orphans::Cleared) {
+    /// Where its control group is, if it has one.
+    pub fn leaf(&self) -> Option<&Leaf> {
+        self.leaf.as_ref()
+    }
+
+    /// Kills what is left of the group, reaps its first process, and says how that ended; what left the group is in the
+    /// control group, or an orphan.
+    pub fn end(self) -> (String, Option<Leaf>) {
         // Before the reaping: until then the group's number can't be another's.
         self.group.signal(Signal::KILL);
-        let pid = self.group.pid();
         let told = match self.group.reap() {
             Ok(status) => obituary(status),
             Err(error) => format!("ended, but cannot be reaped: {error}"),
         };
+        (told, self.leaf)
+    }
+
+    /// The same, and ends all that it started.
+    pub async fn bury(self) -> (String, orphans::Cleared) {
+        let pid = self.group.pid();
+        let (told, leaf) = self.end();
         tracing::info!(%pid, "origin {told}");
-        (told, orphans::clear(pid, self.leaf).await)
+        (told, orphans::clear(pid, leaf).await)
     }
 }

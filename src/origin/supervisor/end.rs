@@ -6,15 +6,21 @@ use std::time::Duration;
 use super::Supervisor;
 use super::relief::Fate;
 use super::wound::Wound;
+use crate::config::settings;
 use crate::ground::deadline;
 use crate::origin::gate::{Shut, Why};
 use crate::origin::hook::{self, Occasion};
 use crate::origin::incident::{Incident, Step};
 use crate::origin::lifecycle::Event;
+use crate::origin::process::Wanted;
 use crate::origin::stop::Ladder;
 use crate::origin::unread::Unread;
 use crate::origin::verdict::{Confidence, Verdict};
 use crate::origin::{Ending, evidence, stop, unread};
+
+/// What can be done for an origin that Leeward cannot end.
+pub(super) const OUT_OF_REACH: &str = "Leeward may not signal it, or not see which process it is; give Leeward its \
+     user or the capabilities for it, or set origin.process.stop";
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -98,6 +104,15 @@ impl Supervisor {
                 ladder = Ladder::Kill;
             }
         }
+        if is_final && current.process.is_foreign() {
+            tracing::warn!("the origin is somebody else's and is left running");
+            return self.bury().await;
+        }
+        let process = &current.process;
+        let has_ended = verdict == Verdict::Exited || process.is_known() && process.has_exited();
+        if !has_ended && !process.is_being_ended().await {
+            self.means.want(Wanted::Up);
+        }
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
         }
@@ -112,6 +127,10 @@ impl Supervisor {
             told: now - unwell,
             before: self.watch.paid,
         });
+        if current.process.is_out_of_reach() {
+            tracing::error!("the origin is out of reach and runs on: {OUT_OF_REACH}");
+            return self.bury().await;
+        }
         if fate.is_some() {
             let Some(event) = self.set_aside().await else {
                 return self.descend(Ladder::Kill).await;
@@ -167,8 +186,12 @@ impl Supervisor {
         if current.never_answered {
             let mut trouble = format!("its last start failed: it {obituary}");
             if let Some(daemon) = orphans.told() {
-                trouble =
-                    format!("{trouble} and left {daemon} behind; it must stay in the foreground");
+                trouble = format!("{trouble} and left {daemon} behind");
+                if let settings::Process::Command(_) = self.watch.process {
+                    trouble = format!(
+                        "{trouble}; it must stay in the foreground, or origin.process.daemonises be true"
+                    );
+                }
             }
             if let Some(obstacle) = self.obstacle().await {
                 trouble = format!("{trouble}; {obstacle}");

@@ -237,7 +237,7 @@ impl Supervisor {
         view.generation = number;
         view.started = Some(current.spawned);
         view.pid = current.process.pid();
-        view.command = Some(told(&self.command, &address));
+        view.command = told(&self.watch.process, &address);
         view.address = address;
         view.judgement = None;
         tracing::info!(generation = number, pid = view.pid.map(Pid::number), address = %view.address, "the standby takes over");

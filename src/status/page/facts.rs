@@ -29,6 +29,9 @@ fn stance(origin: &OriginFacts) -> Option<String> {
 pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
     let whose = match origin.care {
         Care::Owned => "Leeward's: it starts, ends and restarts it",
+        Care::Tended => {
+            "somebody else's: Leeward looks, and ends and restarts it by whoever starts it"
+        }
         Care::Observed => "somebody else's: Leeward looks and tells",
     };
     let slots = origin.concurrency.map(|of| {

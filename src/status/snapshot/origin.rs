@@ -349,6 +349,7 @@ fn restarts(view: &View) -> ByWord {
 fn care<S: Serializer>(care: &Care, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(match care {
         Care::Owned => "owned",
+        Care::Tended => "tended",
         Care::Observed => "observed",
     })
 }

@@ -118,7 +118,7 @@ fn source(started: Instant) -> Source {
     let (origin, _) = Origin::open(
         Arc::new(Settings::default()),
         address,
-        None,
+        crate::config::settings::Process::Observed,
         None,
         Ledger::default(),
         started,
