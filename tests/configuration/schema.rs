@@ -105,7 +105,6 @@ fn section(header: &str, documented: &Documented) -> Value {
         json!({ "type": "object", "additionalProperties": false, "properties": properties });
     match header {
         "[[route]]" => told["required"] = json!(["path"]),
-        "[origin.process]" => told["required"] = json!(["command"]),
         _ => {}
     }
     if let Some(reason) = documented.reasons.get(header) {

@@ -147,6 +147,12 @@ mod tests {
             "[spool]\ndisk = \"off\"\ndirectory = \"/a \\\"b\\\"\\\\\\t\u{e9}\"",
             "[origin]\naddress = \"unix:/run/o.sock\"\nprofile = \"goahead\"",
             "[origin]\naddress = \"127.0.0.1:0\"\nprofile = \"boa\"\n[origin.process]\ncommand = [\"a b\", \"{port}\", \"\"]\nenvironment = { \"A.B\" = \"c\\n\" }",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\ndaemonises = true",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\npid_file = \"/run/d\"",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\nsocket = \"stdin\"",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\nunit = \"d@1.service\"",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\npid_file = \"/run/d\"",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\nrestart = [\"r\", \"x\"]\nhook_timeout = \"3s\"",
             "[[route]]\npath = \"/\"\ntotal = \"off\"\nstream = true\nhttp_version = \"2\"\n[[route]]\npath = \"/a\"\ntotal = \"1d\"",
             "[status]\nlisten = \"off\"\nsocket = \"off\"\n[quarantine]\nafter = \"off\"",
         ] {

@@ -2,8 +2,8 @@
 
 use super::{AUTO, OFF, Text, file, list, quoted, size, time, version};
 use crate::config::settings::{
-    Command, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Route,
-    Socket, Total,
+    Command, Daemon, Hooked, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe,
+    Process, Route, Socket, Total,
 };
 
 impl Text {
@@ -62,15 +62,28 @@ impl Text {
     }
 
     fn process(&mut self, process: &Process) {
-        let Process::Command(command) = process else {
-            return;
-        };
+        match process {
+            Process::Bundled | Process::Observed => {}
+            Process::Command(command) => {
+                self.command(command);
+                self.socket(command.socket);
+            }
+            Process::Daemon(daemon) => self.daemon(daemon),
+            Process::Unit(unit) => {
+                self.section("[origin.process]");
+                self.put("unit", quoted(unit));
+            }
+            Process::Hooked(hooked) => self.hooked(hooked),
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
         let Command {
             program,
             arguments,
             directory,
             environment,
-            socket,
+            socket: _,
         } = command;
         self.section("[origin.process]");
         self.put(
@@ -83,6 +96,9 @@ impl Text {
             .map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)))
             .collect();
         self.put("environment", format!("{{ {} }}", pairs.join(", ")));
+    }
+
+    fn socket(&mut self, socket: Socket) {
         self.put(
             "socket",
             match socket {
@@ -91,6 +107,34 @@ impl Text {
                 Socket::Stdin => "\"stdin\"",
             },
         );
+    }
+
+    fn daemon(&mut self, daemon: &Daemon) {
+        let Daemon { command, pid_file } = daemon;
+        self.command(command);
+        self.put("daemonises", true);
+        self.maybe("pid_file", pid_file.as_deref().map(file));
+    }
+
+    fn hooked(&mut self, hooked: &Hooked) {
+        let Hooked {
+            pid_file,
+            start,
+            stop,
+            restart,
+            timeout,
+        } = hooked;
+        self.section("[origin.process]");
+        self.maybe("pid_file", pid_file.as_deref().map(file));
+        let hooks = [("start", start), ("stop", stop), ("restart", restart)];
+        let given = hooks.into_iter().filter(|(_, words)| !words.is_empty());
+        let mut is_any = false;
+        for (key, words) in given {
+            self.put(key, list(words.iter()));
+            is_any = true;
+        }
+        // Without any of them, a limit for them is a fault.
+        self.maybe("hook_timeout", is_any.then(|| time(*timeout)));
     }
 
     fn origin_deadlines(&mut self, deadlines: &OriginDeadlines) {

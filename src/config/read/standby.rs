@@ -44,6 +44,14 @@ fn obstacle(address: &OriginAddr, origin: &Origin) -> Option<Wrong> {
             "Leeward starts no standby of an origin that somebody else starts",
             "add [origin.process] with its command, or take this out",
         ),
+        Process::Unit(_) | Process::Hooked(_) => wrong(
+            "Leeward starts no standby of an origin that somebody else starts",
+            "have Leeward start it, by `command` in [origin.process], or take this out",
+        ),
+        Process::Daemon(_) => wrong(
+            "a command that makes itself a daemon has no standby",
+            "have it stay in the foreground, or take this out",
+        ),
         Process::Command(command) if command.socket != Socket::Own => wrong(
             "a standby that were passed the same socket would take its requests already",
             "take out origin.process.socket or this",
