@@ -38,6 +38,7 @@ mod routes;
 mod service;
 mod sickness_table;
 mod sicknesses;
+mod silences;
 mod spool;
 mod stalls;
 mod streams;
