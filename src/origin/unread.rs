@@ -7,7 +7,8 @@
 //! bytes are taken back first: we accept what waits to be accepted, and empty the other sockets, by descriptors of the
 //! origin's that the kernel lends us (`pidfd_getfd(2)`). Where it lends none there is no proof.
 //!
-//! An origin that exited by itself leaves no proof: its sockets went with it.
+//! An origin that exited by itself leaves no proof, for its sockets went with it; but what it had handed its door to, a
+//! worker or a daemon, is frozen like itself, and proves what waits there.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +21,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_op
 
 use super::evidence::aside;
 use super::forensics::{Holder, Holders, Listening, connection, holders, is_stopped, who_holds};
+use super::orphans;
 use super::process::Process;
 use super::roster::{Roster, VisitId};
 use super::stop::Ladder;
@@ -66,10 +68,14 @@ pub async fn prove(
     let OriginAddr::Tcp(at) = *address else {
         return Unread::default();
     };
-    if process.has_exited() || roster.visits(deadline::now(), 1).is_empty() {
+    if roster.visits(deadline::now(), 1).is_empty() {
         return Unread::default();
     }
     process.signal(Signal::STOP);
+    if ladder == Ladder::Kill {
+        // They have no grace either.
+        orphans::freeze().await;
+    }
     let visits = roster.visits(deadline::now(), MOST);
     let peers = visits.iter().filter_map(|it| Some((it.id, it.local?)));
     let peers: Vec<_> = peers.collect();

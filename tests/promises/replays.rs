@@ -119,6 +119,24 @@ fn what_it_had_begun_to_read_is_not_sent_again() {
     assert_eq!(processed(ledger.path(), "begun"), 0);
 }
 
+/// The origin exits, and what it had not accepted waits at a door that one of its own still holds.
+#[test]
+fn what_waits_at_a_door_that_was_handed_over_is_sent_to_the_next_and_processed_once() {
+    for heir in ["/hand-over/child", "/hand-over/daemon"] {
+        let (leeward, ledger) = crowded(&[]);
+        let slow = ask(&leeward, "GET", "/slow/700");
+        wait_under_way(&leeward, "/slow/700", 1);
+        let last = ask(&leeward, "GET", heir);
+        wait_under_way(&leeward, heir, 1);
+        let asked: Vec<_> = (0..2).map(|_| ask(&leeward, "POST", "/bytes/1")).collect();
+        wait_under_way(&leeward, "POST /bytes/1", 2);
+        for answered in [slow, last] {
+            assert_eq!(answered.join().expect("a client").status, 200);
+        }
+        each_once(asked, ledger.path(), "POST /bytes/1");
+    }
+}
+
 #[test]
 fn what_a_frozen_origin_was_given_is_sent_to_the_next_and_processed_once() {
     let (leeward, ledger) = crowded(&["--threads", "4"]);

@@ -72,11 +72,9 @@ impl Supervisor {
         let mut ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
         if let Some((_, ender)) = current.open.take() {
             let address = &self.watch.board.view.address;
-            let unread = match verdict {
-                // The kernel has let go of all it had.
-                Verdict::Exited => Unread::default(),
-                _ if is_final => Unread::default(),
-                _ => unread::prove(&current.process, address, &self.watch.roster, ladder).await,
+            let unread = match is_final {
+                true => Unread::default(),
+                false => unread::prove(&current.process, address, &self.watch.roster, ladder).await,
             };
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
