@@ -48,8 +48,12 @@ class Stack:
         self.door = ("127.0.0.1", self.port, True)
         self.children = []
         self.command = [AILING, "--listen", f"127.0.0.1:{self.behind}", "--manners", "goahead", "--ledger", self.ledger()]
-        self.begin()
-        wait(lambda: ask(self.door, "GET", "/", 2)[0] == 200, "an answer")
+        try:
+            self.begin()
+            wait(lambda: ask(self.door, "GET", "/", 2)[0] == 200, "an answer")
+        except BaseException:
+            self.end()
+            raise
 
     def write(self, name, text, mode=0o644):
         path = os.path.join(self.place, name)
@@ -77,7 +81,7 @@ class Stack:
                 child.kill()
         try:
             os.kill(self.pid(), signal.SIGKILL)
-        except (OSError, TypeError):
+        except (OSError, TypeError, ValueError, AttributeError):
             pass
         shutil.rmtree(self.place, ignore_errors=True)
 
@@ -220,8 +224,9 @@ class Script(Stack):
     def end(self):
         self.over.set()
         self.thread.join()
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
         super().end()
 
 

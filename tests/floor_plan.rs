@@ -26,13 +26,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 29] = [
+const PURE: [&str; 30] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
     "src/origin/cost.rs",
     "src/origin/growth.rs",
     "src/origin/herald.rs",
+    "src/origin/promptness.rs",
     "src/origin/renewal.rs",
     "src/origin/quarantine.rs",
     "src/origin/will.rs",

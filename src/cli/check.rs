@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use super::{BAD_CONFIG, FINE, say};
-use crate::config::{self, settings::Process};
+use crate::config;
+use crate::config::settings::{Process, Settings};
 use crate::edge::tls;
+use crate::origin::promptness;
 
-/// Prints every fault, or that there is none.
+/// Prints every fault, or that there is none, and how soon a hang would be noticed.
 pub fn check(file: &Path) -> u8 {
     let settings = match config::load(file) {
         Ok(settings) => settings,
@@ -45,5 +47,16 @@ pub fn check(file: &Path) -> u8 {
         listen.join(", "),
         settings.origin.address
     ));
+    say(&format!(
+        "{}: a hang is noticed within {}",
+        file.display(),
+        noticed(&settings)
+    ));
     FINE
+}
+
+fn noticed(settings: &Settings) -> String {
+    let told = promptness::noticed(settings)
+        .map(|it| format!("{:.1} s where {}", it.within.as_secs_f64(), it.what));
+    told.join(", ")
 }

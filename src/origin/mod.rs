@@ -29,6 +29,7 @@ pub mod pid;
 mod port;
 mod probe;
 mod process;
+pub mod promptness;
 pub mod quarantine;
 pub mod records;
 mod renewal;

@@ -59,9 +59,9 @@ pub struct Senses {
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Between two looks at the process while nothing is wrong; each costs some tens of microseconds.
-const CALM: Duration = Duration::from_millis(500);
+pub(super) const CALM: Duration = Duration::from_millis(500);
 /// The same while something is.
-const ALERT: Duration = Duration::from_millis(100);
+pub(super) const ALERT: Duration = Duration::from_millis(100);
 /// Between two probes of an origin that is starting, at the most. It begins with the least, since many start within
 /// milliseconds, and everybody waits for it; whoever takes longer is asked each time a quarter of that has passed.
 const STARTING: Duration = Duration::from_millis(50);
@@ -71,7 +71,7 @@ const RUMMAGE: Duration = Duration::from_secs(30);
 /// The first is soon after its start.
 const FIRST_RUMMAGE: Duration = Duration::from_secs(2);
 /// A close look is given this long.
-const EXAMINING: Duration = Duration::from_millis(500);
+pub(super) const EXAMINING: Duration = Duration::from_millis(500);
 /// A silence shorter than this is no reason to look closer.
 const NOTICED: Duration = Duration::from_millis(300);
 

@@ -91,7 +91,9 @@ pub struct Limits {
 /// Above this share of one processor, a process is running and not waiting.
 const SPINNING: f64 = 0.5;
 /// A wait must have been seen to go on for this part of `hang.certain`, beside the silence itself.
-const PROOF: u32 = 3;
+pub(super) const PROOF: u32 = 3;
+/// So many times `hang.silent` a process that burns a processor may be silent: it is at work on something.
+pub(super) const SPINS: u32 = 3;
 
 /// What `evidence` says.
 pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {
@@ -151,7 +153,9 @@ fn judge_silence(evidence: &Evidence, limits: &Limits) -> Judgement {
         None => evidence.doing == Doing::Running,
     };
     match running {
-        true if evidence.silence >= 3 * limits.silent => inconclusive(Verdict::HungSpinning, true),
+        true if evidence.silence >= SPINS * limits.silent => {
+            inconclusive(Verdict::HungSpinning, true)
+        }
         true => inconclusive(Verdict::Busy, false),
         false if evidence.silence >= limits.silent => inconclusive(Verdict::HungBlocked, true),
         false => inconclusive(Verdict::Silent, false),
