@@ -20,7 +20,7 @@ use rustix::net::{RecvFlags, recv};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 
 use super::evidence::aside;
-use super::forensics::{Holder, Holders, Listening, connection, holders, is_stopped, who_holds};
+use super::forensics::{Holder, Listening, connection, holders_with, is_stopped};
 use super::orphans;
 use super::process::Process;
 use super::roster::{Roster, VisitId};
@@ -47,10 +47,12 @@ struct Candidate {
     inode: u64,
 }
 
-/// For all threads of the origin to stop; a signal takes microseconds to get there.
-const STOPPING: Duration = Duration::from_millis(100);
-/// For the whole proof.
-const PROVING: Duration = Duration::from_millis(500);
+/// For all threads of the origin to stop. A signal takes microseconds to get there, but each thread has to run for it, and
+/// the host may be busy.
+const STOPPING: Duration = Duration::from_millis(500);
+/// For the whole proof, which takes some milliseconds: on a host with thirty processes for each processor it took more
+/// than half a second, and a wait is better than a request that is lost.
+const PROVING: Duration = Duration::from_secs(2);
 /// For the edge threads to reset the connections of visits that ended.
 const RESETTING: Duration = Duration::from_millis(200);
 /// So many visits are looked at, the oldest first.
@@ -81,8 +83,11 @@ pub async fn prove(
     let peers: Vec<_> = peers.collect();
     let runs_on = ladder != Ladder::Kill;
     let until = Instant::now() + PROVING;
-    let limit = PROVING + Duration::from_millis(100);
+    let limit = PROVING + STOPPING;
     let found = aside(limit, move || look(at, &peers, runs_on, until)).await;
+    if found.is_none() {
+        tracing::warn!("what the origin has not read could not be proven within {limit:?}");
+    }
     let unread = found.unwrap_or_default();
     if !unread.visits.is_empty() {
         let count = unread.visits.len();
@@ -115,9 +120,11 @@ fn look(at: SocketAddr, visits: &[(VisitId, SocketAddr)], runs_on: bool, until: 
         return unread;
     }
     let Some(holders) = holding(at, &before, until) else {
+        tracing::warn!("it was not seen in time who holds what the origin has not read: no proof");
         return unread;
     };
     if !all_stopped(&holders, (Instant::now() + STOPPING).min(until)) {
+        tracing::warn!("somebody could still read what the origin has not: no proof");
         return unread;
     }
     let is_held = |inode| inode == 0 || holders.iter().any(|it| it.inode == inode);
@@ -145,13 +152,10 @@ fn candidates(at: SocketAddr, visits: &[(VisitId, SocketAddr)]) -> Vec<Candidate
 
 /// All who could read: they hold the door, or one of the connections.
 fn holding(at: SocketAddr, candidates: &[Candidate], until: Instant) -> Option<Vec<Holder>> {
-    let door = holders(&Listening::Tcp(at), until).known().cloned()?;
     let accepted: Vec<_> = candidates.iter().map(|it| it.inode).collect();
-    let seen = who_holds(&accepted, until, Holders::default());
+    let seen = holders_with(&Listening::Tcp(at), &accepted, until);
     let seen = seen.known().cloned()?;
-    let is_whole = !door.truncated && !seen.truncated;
-    let all = door.found.into_iter().chain(seen.found);
-    is_whole.then(|| all.collect())
+    (!seen.truncated).then_some(seen.found)
 }
 
 fn all_stopped(holders: &[Holder], until: Instant) -> bool {
