@@ -63,6 +63,8 @@ backoff_most = "10ms"
 after = "off"
 """
 SHIELD = ["unshare", "-n"]
+# So much may the machine be late, in seconds.
+BUSY = 0.25
 
 
 class Leeward:
@@ -196,9 +198,9 @@ def fail_once(leeward, load, kind):
 
 
 def late(leeward, way, detections):
-    """Those that were longer than promised."""
+    """Those that were longer than promised, which holds where the watch gets a processor when it is due: nearly."""
     within = leeward.promised(way)
-    return [f"noticed after {it:.2f} s instead of {within} s" for it in detections if within and it and it > within]
+    return [f"noticed after {it:.2f} s instead of {within} s" for it in detections if within and it and it > within + BUSY]
 
 
 def measured(name, options):
