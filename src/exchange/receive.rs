@@ -23,7 +23,8 @@ pub struct Filling<'a> {
     reader: Option<SpoolReader>,
 }
 
-/// An answer is given to the client no later than this after its head, however much of it there is.
+/// An answer is given to the client no later than this after the first byte of its body, however much of it there is. A head
+/// alone is not: it is of little use, and once it is shown, the answer cannot be asked for again.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
 /// Or as soon as this much of its body has come. Until then a failure can still be mended unseen.
 const COMMIT_BYTES: u64 = 64 << 10;
@@ -46,12 +47,12 @@ pub async fn receive(
     let (times, total) = bounds;
     let mut filling = filling;
     let mut shown = Some((head, commit));
-    let commit_by = Deadline::within(COMMIT_AFTER);
+    let mut commit_by = None;
     let mut idle = times.idle.deadline().min(total);
     loop {
-        let by = match shown {
-            Some(_) => commit_by.min(idle),
-            None => idle,
+        let by = match commit_by {
+            Some(by) if shown.is_some() => idle.min(by),
+            _ => idle,
         };
         let Ok(frame) = by.bound(leg.frame()).await else {
             if by == idle {
@@ -70,6 +71,7 @@ pub async fn receive(
             continue;
         };
         pulse.life(data.len() as u64);
+        commit_by.get_or_insert_with(|| Deadline::within(COMMIT_AFTER));
         filling.push(data).await?;
         if filling.len() >= COMMIT_BYTES
             && let Some((head, commit)) = shown.take()

@@ -203,7 +203,7 @@ fn a_post_that_bears_a_key_is_sent_again_where_the_origin_knows_keys() {
     assert_eq!(killed_at_work(&knowing, ledger.path(), &[]), 502);
 }
 
-/// An answer is shown when it is whole, when 64 KiB of it are there, or 50 ms after its head.
+/// An answer is shown when it is whole, when 64 KiB of its body are there, or 50 ms after the first byte of that.
 #[test]
 fn an_answer_of_which_the_client_has_seen_nothing_is_asked_for_again() {
     let asked = AtomicUsize::new(0);
@@ -220,4 +220,25 @@ fn an_answer_of_which_the_client_has_seen_nothing_is_asked_for_again() {
     assert!(answer.body == pattern(60_000));
     assert_eq!(origin.heard("/twice").len(), 2);
     leeward.wait_log("sent to the origin again", DUE);
+}
+
+/// The head is there, and of the body nothing for longer than a beginning is kept back.
+#[test]
+fn a_head_alone_is_not_shown_so_that_its_request_is_asked_for_again() {
+    let ledger = NamedTempFile::new().expect("a file");
+    let path = ledger.path().display().to_string();
+    let leeward = behind(&["--ledger", &path], SOON);
+    let first = pid(&leeward);
+    let answer = ask(&leeward, "GET", "/drip/700/1");
+    let until = Instant::now() + DUE;
+    while processed(ledger.path(), "GET /drip") == 0 {
+        assert!(Instant::now() < until, "it is not asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let first = Pid::from_raw(first as i32).expect("a process number");
+    kill_process(first, Signal::KILL).expect("the origin can be killed");
+    let answer = answer.join().expect("a client");
+    assert_eq!((answer.status, answer.body), (200, pattern(1)));
+    assert_eq!(processed(ledger.path(), "GET /drip"), 2);
 }
