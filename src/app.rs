@@ -14,10 +14,11 @@ mod watch_thread;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::config::fixed::BURIAL;
+use crate::config::pages::{self, PageFaults};
 use crate::config::settings::{Command, Process};
 use crate::config::{self, Settings};
 use crate::edge::admission::Admission;
@@ -55,6 +56,9 @@ pub enum AppError {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The operator's own pages.
+    #[error(transparent)]
+    Pages(#[from] PageFaults),
     /// The system refuses something every program needs.
     #[error("cannot {what}: {cause}")]
     System {
@@ -68,9 +72,6 @@ pub enum AppError {
     Unwatched,
 }
 
-/// On top of the origin's own grace and of a hook: evidence, KILL, the reaping, and hooks that tell of it.
-const BURIAL: Duration = Duration::from_secs(14);
-
 /// Runs until a signal ends it. `file` is where the settings came from, for a reload.
 ///
 /// # Errors
@@ -79,8 +80,12 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings)?;
     let tls = tls::server(&settings.edge.tls)?;
-    let address = settle(&settings.origin.address).map_err(system("find a free port"))?;
-    let command = command(&settings).map_err(system("find its own program"))?;
+    let pages = pages::read(&settings.pages)?;
+    let address = match &bound.held {
+        Some(held) => held.address().clone(),
+        None => settle(&settings.origin.address).map_err(system("find a free port"))?,
+    };
+    let process = process(&settings).map_err(system("find its own program"))?;
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
     let now = deadline::now();
@@ -88,14 +93,14 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let (origin, watch) = Origin::open(
         settings.clone(),
         address.clone(),
-        command,
+        process,
         journal.clone(),
         ledger.clone(),
         now,
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
-    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone());
+    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone(), pages);
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
@@ -105,7 +110,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let seen = origin.clone();
 
     let mut watch = watch_thread::start(watch_thread::Parts {
-        watch,
+        watch: watch.holding(bound.held),
         origin,
         journal,
         shared: shared.clone(),
@@ -232,7 +237,8 @@ fn settle(address: &OriginAddr) -> std::io::Result<OriginAddr> {
     }
 }
 
-fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
+/// Who starts the origin, the bundled one by its command.
+fn process(settings: &Settings) -> std::io::Result<Process> {
     let bundled = || -> std::io::Result<Command> {
         let program = std::env::current_exe()?;
         Ok(Command {
@@ -242,12 +248,12 @@ fn command(settings: &Settings) -> std::io::Result<Option<Command>> {
                 .to_vec(),
             directory: None,
             environment: Default::default(),
+            socket: Default::default(),
         })
     };
     Ok(match &settings.origin.process {
-        Process::Bundled => Some(bundled()?),
-        Process::Command(command) => Some(command.clone()),
-        Process::Observed => None,
+        Process::Bundled => Process::Command(bundled()?),
+        other => other.clone(),
     })
 }
 

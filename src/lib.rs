@@ -13,7 +13,7 @@
 //! | room | what it knows | what it may use |
 //! |---|---|---|
 //! | [`ground`] | addresses, deadlines, the drain, failures, every number we utter | nothing of ours |
-//! | [`config`] | what the TOML said, and what is so | ground |
+//! | [`config`] | what the TOML said, what is so, and what follows from that | ground |
 //! | [`edge`] | clients, but not what a request is for: it is given a [`edge::Handler`] | config, ground |
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
 //! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
@@ -45,7 +45,9 @@
 //!    (`exchange/receive`) into a spool (`exchange/spool`) under the origin's deadlines. *The origin is free when its
 //!    answer is whole.*
 //! 5. A visit that failed goes through `exchange/replay` (may it be sent again?) and, if not, through
-//!    `exchange/rescue` (which response does the client get?).
+//!    `exchange/rescue` (which response does the client get? The operator's own page, where there is one:
+//!    `config/pages`). Where the client has seen a part of the answer, `exchange/continuation` says whether the rest may
+//!    be asked for, and whether what comes is the rest; `exchange/rest` puts it behind what is there.
 //! 6. `exchange/answer` reads behind the origin from the spool, at the client's pace, and the edge writes under its
 //!    stall deadline. Whatever happened, an exchange ends in one `exchange/outcome`: a line in the log, and
 //!    numbers in the [`ledger`](ground::ledger).
@@ -73,10 +75,20 @@
 //!    grace, KILL, for the whole group, and reaps; what left the group is ended by its control group
 //!    (`origin/cgroup`) or by its descent (`origin/orphans`).
 //! 6. After the wait that the lifecycle asks for, `origin/port` proves the port free or names its holder, and
-//!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours.
+//!    `origin/process` starts the next generation through `leeward launch`, which binds its life to ours. Where we hold the
+//!    listening socket ([`origin::HeldSocket`]), it is emptied and passed on instead. An origin that makes itself a daemon
+//!    is found by its pid file or by who listens; one that somebody else starts is found, ended and started by whoever
+//!    that is: systemd, or commands of the operator's. To the supervisor all of them are one `Process`.
 //! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
 //!    and the incident is closed with its cost ([`origin::cost`]).
+//!
+//! Where a standby runs beside it (`origin/supervisor/standby`), 5 to 7 are another: the condemned generation is frozen and set
+//! aside, the standby, asked once more, is the next one (`origin/supervisor/relief`), and the frozen one is ended when the
+//! gate is open. Two never work on the same request: one that is set aside does nothing, and what it has not read is taken
+//! from it if it is kept.
+//!
+//! Where restarting does not help, `origin/plight` says whom that is told, and when.
 //!
 //! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator
 //! wants it so. What operators want is a value of its own ([`origin::will`]), and the gate that others see is made of
@@ -86,6 +98,8 @@
 //!
 //! - A key of the configuration: [`config::settings`] says what it is, `config/read` how it is read, its default is in
 //!   `config/settings/defaults.rs` and its reason in `config/leeward.toml`.
+//! - A time or a size that nobody sets and that a bound is made of: `config/fixed`; what it adds to is in
+//!   [`config::proof`], and so is what is at odds with a key.
 //! - A number: a [`Count`](ground::ledger::Count) in the ledger; [`status::snapshot`] reads it, and the page, the
 //!   metrics and the terminal are functions of the snapshot.
 //! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.

@@ -3,6 +3,11 @@
 //! `BLESS=1 cargo test --test configuration` writes what is said today beside each file of `tests/faulty`;
 //! read the difference with a human eye before committing it.
 
+#[path = "configuration/proofs.rs"]
+mod proofs;
+#[path = "configuration/schema.rs"]
+mod schema;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,20 +41,34 @@ fn every_key_is_documented() {
 
 #[test]
 fn every_example_for_a_key_without_a_default_is_accepted() {
-    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
-    let uncommented: String = text
-        .lines()
-        .map(|line| example(line).unwrap_or(line))
-        .flat_map(|line| [line, "\n"])
-        .collect();
     let settings =
-        config::parse("leeward.toml", &uncommented).unwrap_or_else(|faults| panic!("{faults}"));
+        config::parse("leeward.toml", &uncommented()).unwrap_or_else(|faults| panic!("{faults}"));
     assert!(matches!(settings.edge.tls.identity, Identity::Files { .. }));
     assert!(matches!(settings.origin.process, Process::Command(_)));
     assert!(settings.origin.probe.host.is_some());
     assert!(settings.incidents.directory.is_some());
     assert!(!settings.hooks.before_kill.words.is_empty());
     assert!(!settings.hooks.on_incident.words.is_empty());
+    assert!(!settings.hooks.on_degraded.words.is_empty());
+    assert!(settings.pages.unavailable.is_some());
+}
+
+/// Each block of lines that begin with two signs is one way, with its section to itself.
+#[test]
+fn every_example_of_another_way_is_accepted() {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let lines: Vec<_> = text.lines().map(other).collect();
+    let ways: Vec<_> = lines.split(Option::is_none).collect();
+    let ways: Vec<_> = ways.into_iter().filter(|way| !way.is_empty()).collect();
+    assert!(ways.len() >= 5, "only {} ways were found", ways.len());
+    for way in ways {
+        let keys: Vec<_> = way.iter().copied().flatten().collect();
+        let before = "[origin]\naddress = \"127.0.0.1:8080\"\n[origin.process]";
+        let text = format!("{before}\n{}\n", keys.join("\n"));
+        let settings = config::parse("way.toml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+        let process = settings.origin.process;
+        assert!(!matches!(process, Process::Command(_) | Process::Observed));
+    }
 }
 
 #[test]
@@ -108,6 +127,13 @@ fn faults_are_told_word_by_word() {
     assert!(orphans.is_empty(), "without a configuration: {orphans:?}");
 }
 
+/// The documented configuration with every example in it set.
+fn uncommented() -> String {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let lines = text.lines().map(|line| example(line).unwrap_or(line));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Every key the reader knows in `section` and below, by its whole name: asked of the reader itself, which
 /// tells what it knows when it is given a key that is like none.
 fn known(section: &str) -> BTreeSet<String> {
@@ -140,7 +166,7 @@ fn documented(text: &str) -> BTreeSet<String> {
     let mut section = "";
     let mut keys = BTreeSet::new();
     for line in text.lines() {
-        let line = example(line).unwrap_or(line);
+        let line = example(line).or_else(|| other(line)).unwrap_or(line);
         if line.starts_with('[') {
             section = line;
         } else if !line.starts_with('#')
@@ -156,6 +182,11 @@ fn documented(text: &str) -> BTreeSet<String> {
 fn example(line: &str) -> Option<&str> {
     line.strip_prefix('#')
         .filter(|rest| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()))
+}
+
+/// The line of another way, like `##key = value`.
+fn other(line: &str) -> Option<&str> {
+    line.strip_prefix("##")
 }
 
 fn shipped(name: &str) -> PathBuf {

@@ -26,14 +26,15 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 30] = [
+const PURE: [&str; 42] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
     "src/origin/cost.rs",
     "src/origin/growth.rs",
     "src/origin/herald.rs",
-    "src/origin/promptness.rs",
+    "src/origin/plight.rs",
+    "src/origin/readying.rs",
     "src/origin/renewal.rs",
     "src/origin/quarantine.rs",
     "src/origin/will.rs",
@@ -46,6 +47,7 @@ const PURE: [&str; 30] = [
     "src/exchange/redirect.rs",
     "src/exchange/rescue.rs",
     "src/exchange/replay.rs",
+    "src/exchange/continuation.rs",
     "src/exchange/manners.rs",
     "src/edge/flood.rs",
     "src/edge/frames.rs",
@@ -55,6 +57,16 @@ const PURE: [&str; 30] = [
     "src/exchange/websocket.rs",
     "src/ground/redact.rs",
     "src/config/settings.rs",
+    "src/config/effective/mod.rs",
+    "src/config/fixed.rs",
+    "src/config/proof/contradictions.rs",
+    "src/config/proof/detection.rs",
+    "src/config/proof/mod.rs",
+    "src/config/proof/recovery.rs",
+    "src/config/proof/room.rs",
+    "src/config/proof/told.rs",
+    "src/config/proof/waits.rs",
+    "src/config/settings/longest.rs",
     "src/config/value.rs",
     "src/origin/forensics/stat.rs",
 ];

@@ -1,6 +1,7 @@
 //! Everything that is listened on, bound before anything else is done, so that a clash is told and nothing is started.
 
 use std::fs;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -8,10 +9,12 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::config::Settings;
-use crate::config::settings::Place;
+use crate::config::settings::{Origin, Place, Process, Socket};
 use crate::edge::listener::{self, BindError};
 use crate::ground::addr::OriginAddr;
-use crate::status::socket::{self, SocketFile};
+use crate::ground::socket_file::{self, SocketFile};
+use crate::origin::HeldSocket;
+use crate::status::socket;
 
 /// What is listened on, and who may come in.
 pub(super) struct Bound {
@@ -22,6 +25,7 @@ pub(super) struct Bound {
     pub(super) socket: Option<UnixListener>,
     pub(super) socket_file: Option<SocketFile>,
     pub(super) token: Option<Arc<str>>,
+    pub(super) held: Option<HeldSocket>,
 }
 
 /// A token that could be guessed is none.
@@ -54,6 +58,7 @@ impl Bound {
             socket,
             socket_file,
             token: token.map(read_token).transpose()?,
+            held: held(&settings.origin)?,
         })
     }
 
@@ -74,23 +79,44 @@ impl Bound {
 fn control(place: &Place) -> Result<Option<(UnixListener, SocketFile)>, AppError> {
     match place {
         Place::Nowhere => Ok(None),
-        Place::At(path) => socket::bind(path).map(Some).map_err(|error| AppError::Door {
+        Place::At(path) => control_at(path).map(Some).map_err(|error| AppError::Door {
             key: "status.socket",
             path: path.display().to_string(),
             cause: error.to_string(),
             remedy: "name a place where this user may write and no other Leeward listens, or \"off\"",
         }),
         Place::Usual => {
-            let bound = socket::usual().map(|path| (socket::bind(&path), path));
+            let bound = socket::usual().map(|path| (control_at(&path), path));
             Ok(bound.and_then(|(bound, path)| {
                 let path = path.display();
-                let told = |error: &std::io::Error| {
+                let told = |error: &io::Error| {
                     tracing::warn!(%error, "no control socket at {path}: `leeward restart` and the like do not reach this one; set status.socket");
                 };
                 bound.inspect_err(told).ok()
             }))
         }
     }
+}
+
+/// The origin's own socket, where we are to pass it.
+fn held(origin: &Origin) -> Result<Option<HeldSocket>, AppError> {
+    match &origin.process {
+        Process::Command(command) if command.socket != Socket::Own => {}
+        _ => return Ok(None),
+    }
+    let held = HeldSocket::bind(&origin.address);
+    held.map(Some).map_err(|error| AppError::Door {
+        key: "origin.address",
+        path: origin.address.to_string(),
+        cause: error.to_string(),
+        remedy: "Leeward listens there for the origin (origin.process.socket); end who holds it, or name another address",
+    })
+}
+
+fn control_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let (listener, file) = socket_file::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok((listener, file))
 }
 
 fn read_token(path: &Path) -> Result<Arc<str>, AppError> {

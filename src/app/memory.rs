@@ -26,6 +26,7 @@ pub fn prices(settings: &Settings, threads: usize) -> Prices {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::proof::requests;
 
     #[test]
     fn by_default_all_connections_fit_with_some_thousand_requests() {
@@ -37,5 +38,13 @@ mod tests {
         let requests = left / prices.exchange;
         assert!((3000..4000).contains(&requests), "{requests}");
         assert!(prices.share >= 200, "{prices:?}");
+    }
+
+    #[test]
+    fn the_proof_reckons_with_the_same_prices() {
+        let settings = Settings::default();
+        let prices = prices(&settings, 1);
+        let left = prices.limit.unwrap() - settings.spool.memory as u64;
+        assert_eq!(requests(&settings), Some(left / prices.exchange));
     }
 }

@@ -101,20 +101,18 @@ async fn watch(parts: Parts) {
         memory_limit: parts.shared.reserve().limit(),
         patience: parts.shared.waiting().patience(),
         hang: parts.settings.hang.clone(),
+        waits: parts.settings.waits(),
     };
     let shared = parts.shared;
-    let source = status::Source {
-        origin: parts.origin,
-        ledger: parts.ledger,
-        facts,
-        gauges: Box::new(move || status::Gauges {
-            queued: shared.waiting().queued(),
-            held: shared.waiting().held(),
-            spool_used: shared.store().budget.used(),
-            spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
-            memory_reserved: shared.reserve().used(),
-        }),
+    let gauges = move || status::Gauges {
+        queued: shared.waiting().queued(),
+        held: shared.waiting().held(),
+        spool_used: shared.store().budget.used(),
+        spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
+        memory_reserved: shared.reserve().used(),
     };
+    let now = deadline::now();
+    let source = status::Source::new(parts.origin, parts.ledger, facts, Box::new(gauges), now);
     tokio::spawn(status::serve(doors, Arc::new(source), parts.journal));
     parts.watch.run(parts.drain).await;
 }

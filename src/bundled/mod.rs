@@ -7,6 +7,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,13 +31,22 @@ use server::Site;
 const DISK_THREADS: usize = 32;
 
 /// What the bundled origin serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Options {
-    /// The address to listen on, in clear text. Port 0 takes a free port; the ready line names it.
-    pub listen: SocketAddr,
+    /// Where it listens, in clear text.
+    pub listen: Listen,
     /// The directory whose files are served; without one, the built-in welcome site. It is resolved once, at start:
     /// a symbolic link named here and changed later is not followed anew.
     pub root: Option<PathBuf>,
+}
+
+/// Where the bundled origin listens.
+#[derive(Debug)]
+pub enum Listen {
+    /// At this address. Port 0 takes a free port; the ready line names it.
+    At(SocketAddr),
+    /// On a socket that whoever started it has opened.
+    Passed(OwnedFd),
 }
 
 /// Why the bundled origin could not start.
@@ -69,6 +79,11 @@ pub enum ServeError {
         #[source]
         cause: io::Error,
     },
+    /// What was passed is no TCP socket that listens.
+    #[error(
+        "cannot use the socket that was passed: {0}; pass one TCP socket that listens, or --listen ADDR"
+    )]
+    Passed(#[source] io::Error),
     /// The system refused what every event loop needs (an epoll descriptor, a signal pipe).
     #[error(
         "cannot start the event loop: {0}; raise the limit on open files (ulimit -n) if it is reached"
@@ -106,7 +121,7 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     let outcome = runtime.block_on(async {
         // Before the ready line: who reads it may send SIGTERM at once.
         let stop = stop_asked().map_err(ServeError::Runtime)?;
-        let (listener, address) = bind(listen).await?;
+        let (listener, address) = open(listen).await?;
         // A closed standard error is no reason to die, so not `eprintln!`.
         let _ = writeln!(
             io::stderr(),
@@ -120,11 +135,22 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     outcome
 }
 
-async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+async fn open(listen: Listen) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listen = match listen {
+        Listen::At(listen) => listen,
+        Listen::Passed(socket) => return taken(socket).map_err(ServeError::Passed),
+    };
     let failed = |cause| ServeError::Listen { listen, cause };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+fn taken(socket: OwnedFd) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    Ok((TcpListener::from_std(listener)?, address))
 }
 
 /// A future that ends at the first SIGTERM or SIGINT; from this call on neither ends the process by itself.
@@ -162,7 +188,7 @@ mod tests {
     use super::*;
 
     fn refusal(listen: &str, root: Option<PathBuf>) -> String {
-        let listen = listen.parse().unwrap();
+        let listen = Listen::At(listen.parse().unwrap());
         serve(Options { listen, root }).unwrap_err().to_string()
     }
 
@@ -191,5 +217,13 @@ mod tests {
             message.contains("end the program that holds this port"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn what_is_passed_and_is_no_tcp_socket_is_refused() {
+        let listener = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        let listen = Listen::Passed(listener.into());
+        let refused = serve(Options { listen, root: None }).unwrap_err();
+        assert!(refused.to_string().contains("--listen ADDR"), "{refused}");
     }
 }

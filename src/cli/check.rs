@@ -3,13 +3,34 @@
 use std::path::Path;
 
 use super::{BAD_CONFIG, FINE, say};
-use crate::config;
-use crate::config::settings::{Process, Settings};
+use crate::config::proof::Proof;
+use crate::config::{self, Settings, settings::Process};
 use crate::edge::tls;
-use crate::origin::promptness;
 
-/// Prints every fault, or that there is none, and how soon a hang would be noticed.
-pub fn check(file: &Path) -> u8 {
+/// What is printed of a configuration without a fault.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// What follows from it, for people.
+    People,
+    /// The same for programs.
+    Programs,
+    /// All of it.
+    Effective,
+}
+
+impl Form {
+    /// The form these options ask for.
+    pub fn of(effective: bool, json: bool) -> Self {
+        match (effective, json) {
+            (true, _) => Self::Effective,
+            (_, true) => Self::Programs,
+            _ => Self::People,
+        }
+    }
+}
+
+/// Prints every fault, or what follows where there is none.
+pub fn check(file: &Path, form: Form) -> u8 {
     let settings = match config::load(file) {
         Ok(settings) => settings,
         Err(error) => {
@@ -21,15 +42,31 @@ pub fn check(file: &Path) -> u8 {
         eprintln!("{}: {error}", file.display());
         return BAD_CONFIG;
     }
-    if let Process::Command(command) = &settings.origin.process
-        && let Some(obstacle) = config::obstacle(command)
-    {
-        // Perhaps it is judged elsewhere than it will run.
+    if let Err(faults) = config::pages::read(&settings.pages) {
+        for fault in faults.0 {
+            eprintln!("{}: {fault}", file.display());
+        }
+        return BAD_CONFIG;
+    }
+    // Perhaps it is judged elsewhere than it will run.
+    for obstacle in config::obstacles(&settings) {
         eprintln!("{}: on this machine, {obstacle}", file.display());
     }
-    for obstacle in config::obstacles(&settings.hooks) {
-        eprintln!("{}: on this machine, {obstacle}", file.display());
+    match form {
+        Form::People => {
+            say(&good(file, &settings));
+            say(&format!(
+                "\n{}",
+                Proof::of(&settings).for_people().trim_end()
+            ));
+        }
+        Form::Programs => say(&format!("{:#}", Proof::of(&settings).for_programs())),
+        Form::Effective => say(config::effective(&settings).trim_end()),
     }
+    FINE
+}
+
+fn good(file: &Path, settings: &Settings) -> String {
     let listen: Vec<String> = settings
         .edge
         .listen
@@ -39,24 +76,23 @@ pub fn check(file: &Path) -> u8 {
     let origin = match &settings.origin.process {
         Process::Bundled => "the bundled origin".to_owned(),
         Process::Command(command) => format!("{}, started by Leeward", command.program),
+        Process::Daemon(daemon) => {
+            let program = &daemon.command.program;
+            format!("{program}, started by Leeward, a daemon")
+        }
+        Process::Unit(unit) => format!("{unit}, started by systemd, restarted by Leeward"),
+        Process::Hooked(hooked) => match hooked.up().first() {
+            Some(program) => {
+                format!("started by somebody else, restarted by Leeward with {program}")
+            }
+            None => "started by somebody else, who is to start again what Leeward ends".to_owned(),
+        },
         Process::Observed => "started by somebody else, observed".to_owned(),
     };
-    say(&format!(
+    format!(
         "{}: good: clients on {}, origin {} ({origin})",
         file.display(),
         listen.join(", "),
         settings.origin.address
-    ));
-    say(&format!(
-        "{}: a hang is noticed within {}",
-        file.display(),
-        noticed(&settings)
-    ));
-    FINE
-}
-
-fn noticed(settings: &Settings) -> String {
-    let told = promptness::noticed(settings)
-        .map(|it| format!("{:.1} s where {}", it.within.as_secs_f64(), it.what));
-    told.join(", ")
+    )
 }

@@ -1,9 +1,11 @@
 //! The last step of starting an origin or a hook: a process of its own, single-threaded, that makes itself ready and
 //! becomes the command. Safe calls only, which a threaded process can't make between fork and exec.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{
     Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
@@ -24,6 +26,9 @@ pub struct Launch {
     /// The control group it is to live in.
     #[arg(long)]
     cgroup: Option<PathBuf>,
+    /// What is on our standard input is the origin's listening socket: where it is to find it.
+    #[arg(long)]
+    socket: Option<Socket>,
     /// The program.
     program: String,
     /// Its arguments.
@@ -31,6 +36,17 @@ pub struct Launch {
     arguments: Vec<String>,
 }
 
+/// Where a program finds its listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Socket {
+    /// As descriptor 3 (sd_listen_fds(3)).
+    Passed,
+    /// As its standard input.
+    Stdin,
+}
+
+/// What `LISTEN_FDNAMES` calls it.
+const SOCKET_NAME: &str = "origin";
 /// What a shell says of a command that cannot be executed (POSIX, section 2.8.2).
 const CANNOT_EXECUTE: u8 = 127;
 
@@ -56,7 +72,20 @@ impl Launch {
         }
         // Ours are marked already; these were left to us by whoever started us, and are nobody's any more.
         let _ = sys::leave_descriptors();
-        let error = Command::new(&self.program).args(&self.arguments).exec();
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        if self.socket == Some(Socket::Passed) {
+            if let Err(error) = sys::pass_first(io::stdin().as_fd()) {
+                eprintln!("leeward: cannot pass the listening socket on: {error}");
+                return CANNOT_EXECUTE;
+            }
+            command.env("LISTEN_FDS", "1");
+            // An exec changes no process number.
+            command.env("LISTEN_PID", std::process::id().to_string());
+            command.env("LISTEN_FDNAMES", SOCKET_NAME);
+            command.stdin(Stdio::null());
+        }
+        let error = command.exec();
         eprintln!("leeward: cannot execute `{}`: {error}", self.program);
         CANNOT_EXECUTE
     }

@@ -2,13 +2,16 @@
 
 mod ask;
 mod check;
+mod completions;
 mod drill;
 mod incidents;
 mod launch;
 pub mod log;
+mod man;
 mod origin;
 mod run;
 mod status;
+mod terminal;
 mod verbs;
 
 use std::io::Write;
@@ -23,6 +26,8 @@ use verbs::Verb;
 const FINE: u8 = 0;
 /// It failed.
 const FAILED: u8 = 1;
+/// The command line is at fault, as clap has it.
+const BAD_USAGE: u8 = 2;
 /// The configuration is at fault (sysexits.h).
 const BAD_CONFIG: u8 = 78;
 
@@ -44,29 +49,29 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Judge a configuration: every fault at once, and exit with 78 if there is one.
+    /// Judge a configuration: every fault at once, and exit with 78 if there is one. Without a fault, tell what follows
+    /// from it: the longest waits, the worst cases, and what is at odds.
     Check {
         /// The configuration.
         file: PathBuf,
+        /// Print the whole resulting configuration instead, each default set.
+        #[arg(long, conflicts_with = "json")]
+        effective: bool,
+        /// Print what follows from it as JSON, for programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Be the bundled origin: an ordinary web server for a directory of files.
     Origin {
-        /// Where to listen; port 0 is any free one.
+        /// Where to listen; port 0 is any free one. A socket that was passed (LISTEN_FDS) goes before it.
         #[arg(long, value_name = "ADDR")]
-        listen: SocketAddr,
+        listen: Option<SocketAddr>,
         /// What to serve; without it, a welcome page and some files of several sizes.
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
     },
     /// Print what the status page of a running Leeward shows.
-    Status {
-        /// Where its status page is.
-        #[arg(long, value_name = "URL", default_value = ask::USUAL)]
-        url: String,
-        /// Print it as JSON, for programs.
-        #[arg(long)]
-        json: bool,
-    },
+    Status(status::Status),
     /// Rehearse a failure on the running system, and report what it cost. Only with --yes.
     Drill(drill::Drill),
     /// Tell what happened: the last incidents, or the whole story of one; while Leeward is down, too.
@@ -95,13 +100,26 @@ enum Command {
     Resume(verbs::Where),
     /// Write down what the origin does now, as for an incident, and disturb nothing.
     Capture(verbs::Where),
-    /// Let requests out of quarantine, where they are because they have hung the origin repeatedly.
+    /// Let requests out of quarantine, where they are because they have hung the origin repeatedly; or end the generation that
+    /// is kept frozen.
     Release {
-        /// Which: a request as `leeward status` tells it, like "GET /page", or its path; all if nobody says.
-        #[arg(value_name = "REQUEST|all")]
+        /// Which: a request as `leeward status` tells it, like "GET /page", or its path; all if nobody says. `frozen` is the
+        /// generation that is kept for a debugger.
+        #[arg(value_name = "REQUEST|all|frozen")]
         request: Option<String>,
         #[command(flatten)]
         place: verbs::Where,
+    },
+    /// Print the completions of this command line for a shell.
+    Completions {
+        /// For which.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them, one for each command.
+    Man {
+        /// Where to write them: `leeward.1`, `leeward-status.1` and so on.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
     },
     /// Become the origin's command, in the way its supervisor wants it.
     #[command(hide = true)]
@@ -119,9 +137,13 @@ pub fn main() -> ExitCode {
     let code = match line.command.unwrap_or(Command::Run { config: None }) {
         Command::Run { config } => run::run(config),
         Command::Drill(line) => drill::drill(&line),
-        Command::Check { file } => check::check(&file),
+        Command::Check {
+            file,
+            effective,
+            json,
+        } => check::check(&file, check::Form::of(effective, json)),
         Command::Origin { listen, root } => origin::origin(listen, root),
-        Command::Status { url, json } => status::status(&url, json),
+        Command::Status(asked) => status::status(&asked),
         Command::Incidents(asked) => incidents::incidents(&asked),
         Command::Restart(place) => verbs::carry_out(Verb::Restart, None, &place),
         Command::Pause { length, place } => {
@@ -136,6 +158,8 @@ pub fn main() -> ExitCode {
         Command::Release { request, place } => {
             verbs::carry_out(Verb::Release, request.as_deref(), &place)
         }
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { directory } => man::man(directory.as_deref()),
         Command::Launch(launch) => launch.launch(),
     };
     ExitCode::from(code)

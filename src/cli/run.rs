@@ -24,7 +24,7 @@ pub fn run(file: Option<PathBuf>) -> u8 {
         Err(error) => {
             eprintln!("leeward: {error}");
             match error {
-                app::AppError::Tls(_) => BAD_CONFIG,
+                app::AppError::Tls(_) | app::AppError::Pages(_) => BAD_CONFIG,
                 app::AppError::Bind(_)
                 | app::AppError::Door { .. }
                 | app::AppError::System { .. }

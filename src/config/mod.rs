@@ -1,14 +1,20 @@
 //! From the text of a configuration to settings that hold, or to every fault in it at once.
 //!
-//! [`raw`] walks the TOML and knows places; [`read`] names the keys; [`settings`] says what is so.
+//! [`pages`] reads the pages that a file names. [`raw`] walks the TOML and knows places; [`read`] names the keys; [`settings`] says what is so, and
+//! [`proof`] what follows from that.
 
+mod effective;
 pub mod fault;
+pub mod fixed;
 mod obstacle;
+pub mod pages;
+pub mod proof;
 mod raw;
 mod read;
 pub mod settings;
 mod value;
 
+pub use effective::effective;
 pub use fault::{Fault, Faults};
 pub use obstacle::{obstacle, obstacles};
 pub use settings::Settings;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::settings::{Command, Hook, Hooks};
+use super::settings::{Command, Process, Settings};
 
 /// What keeps `command` from being started here, with the key to change; `None` if nothing is seen.
 pub fn obstacle(command: &Command) -> Option<String> {
@@ -17,14 +17,32 @@ pub fn obstacle(command: &Command) -> Option<String> {
     missing("origin.process.command", &command.program, &from)
 }
 
-/// What keeps each of the hooks from being run here, with the key to change.
-pub fn obstacles(hooks: &Hooks) -> Vec<String> {
-    let hooks = [
-        ("hooks.before_kill", &hooks.before_kill),
-        ("hooks.on_incident", &hooks.on_incident),
+/// What keeps the origin from being started here, and each of the hooks from being run, with the key to change.
+pub fn obstacles(settings: &Settings) -> Vec<String> {
+    let (process, hooks) = (&settings.origin.process, &settings.hooks);
+    let mut programs = vec![
+        ("hooks.before_kill", hooks.before_kill.words.first()),
+        ("hooks.on_incident", hooks.on_incident.words.first()),
+        ("hooks.on_degraded", hooks.on_degraded.words.first()),
     ];
-    let program = |(key, hook): (&str, &Hook)| missing(key, hook.words.first()?, Path::new(""));
-    hooks.into_iter().filter_map(program).collect()
+    let systemctl = "systemctl".to_owned();
+    match process {
+        Process::Unit(_) => programs.push(("origin.process.unit", Some(&systemctl))),
+        Process::Hooked(hooked) => programs.extend([
+            ("origin.process.start", hooked.start.first()),
+            ("origin.process.stop", hooked.stop.first()),
+            ("origin.process.restart", hooked.restart.first()),
+        ]),
+        _ => {}
+    }
+    let program = |(key, program): (&str, Option<&String>)| missing(key, program?, Path::new(""));
+    let missing = programs.into_iter().filter_map(program);
+    process
+        .command()
+        .and_then(obstacle)
+        .into_iter()
+        .chain(missing)
+        .collect()
 }
 
 fn missing(key: &str, program: &str, from: &Path) -> Option<String> {
@@ -71,6 +89,7 @@ mod tests {
             arguments: Vec::new(),
             directory: directory.map(PathBuf::from),
             environment: Default::default(),
+            socket: Default::default(),
         };
         obstacle(&command).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::value::{Judged, Wrong};
 
 /// Words of other programs, and what they are called here.
-const HINTS: [(&str, &str); 24] = [
+const HINTS: [(&str, &str); 33] = [
     ("upstream", "it is called [origin] here"),
     (
         "upstreams",
@@ -51,6 +51,15 @@ const HINTS: [(&str, &str); 24] = [
     ("cmd", "it is called origin.process.command here"),
     ("exec", "it is called origin.process.command here"),
     ("env", "it is called origin.process.environment here"),
+    ("pidfile", "it is called origin.process.pid_file here"),
+    ("PIDFile", "it is called origin.process.pid_file here"),
+    ("service", "it is called origin.process.unit here"),
+    ("systemd", "it is called origin.process.unit here"),
+    ("daemon", "it is called origin.process.daemonises here"),
+    ("daemonize", "it is called origin.process.daemonises here"),
+    ("forking", "it is called origin.process.daemonises here"),
+    ("start_program", "it is called origin.process.start here"),
+    ("stop_program", "it is called origin.process.stop here"),
 ];
 const TOGETHER: &str = "an address and its port are one text here, like \"127.0.0.1:8080\"";
 

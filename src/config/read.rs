@@ -3,15 +3,19 @@
 mod edge;
 mod hooks;
 mod origin;
+mod process;
 mod route;
+mod standby;
 
 use std::time::Duration;
+
+use toml::de::DeValue;
 
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Place, Quarantine, Replay, Restart, Settings,
-    Spool, Status,
+    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Pages, Place, Quarantine, Replay, Restart,
+    Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -34,16 +38,19 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
     let spool = spool(root.section("spool"));
     let origin = root.section("origin");
     let is_observed = origin.says("address") && !origin.says("process");
+    let origin = origin::origin(origin);
     let settings = Settings {
         edge: edge::edge(edge, &spool),
         spool,
-        origin: origin::origin(origin),
+        standby: standby::standby(root.section("standby"), &origin),
+        origin,
         routes: route::routes(root.sections("route")),
         hang: hang(root.section("hang")),
-        restart: restart(root.section("restart")),
+        restart: restart(root.section("restart"), is_observed),
         quarantine: quarantine(root.section("quarantine")),
         hold: hold(root.section("hold")),
         replay: replay(root.section("replay")),
+        pages: pages(root.section("pages")),
         incidents: incidents(root.section("incidents")),
         hooks: hooks::hooks(root.section("hooks"), is_observed),
         status: status(root.section("status")),
@@ -78,7 +85,7 @@ fn hang(mut section: Section<'_, '_, '_>) -> Hang {
     it
 }
 
-fn restart(mut section: Section<'_, '_, '_>) -> Restart {
+fn restart(mut section: Section<'_, '_, '_>, observed: bool) -> Restart {
     let mut it = Restart::default();
     section.set("startup", &mut it.startup, span(100 * MS, DAY));
     section.set(
@@ -109,6 +116,18 @@ fn restart(mut section: Section<'_, '_, '_>) -> Restart {
         span(MS, 365 * DAY),
     );
     section.set("degraded_every", &mut it.degraded_every, span(10 * MS, DAY));
+    section.set("degraded_watchdog", &mut it.degraded_watchdog, |v| {
+        value::or_off(v, span(Duration::from_secs(1), 30 * DAY))
+    });
+    if observed && it.degraded_watchdog.is_some() && !section.has_faults() {
+        section.complain(
+            "degraded_watchdog",
+            Wrong::new(
+                "without [origin.process] Leeward restarts nothing, so that it would never act",
+                "add [origin.process], or let whoever starts the origin ask /livez",
+            ),
+        );
+    }
     let most = ("backoff_most", it.backoff_most);
     in_order(&section, ("backoff", it.backoff), most);
     section.finish();
@@ -159,7 +178,20 @@ fn hold(mut section: Section<'_, '_, '_>) -> Hold {
 
 fn replay(mut section: Section<'_, '_, '_>) -> Replay {
     let mut it = Replay::default();
+    section.set("continue_answers", &mut it.continue_answers, value::switch);
     section.set("idempotency_key", &mut it.idempotency_key, value::switch);
+    section.finish();
+    it
+}
+
+fn pages(mut section: Section<'_, '_, '_>) -> Pages {
+    let mut it = Pages::default();
+    let sorry = |v: &DeValue<'_>| path("/etc/leeward/sorry.html")(v).map(Some);
+    section.set("unavailable", &mut it.unavailable, sorry);
+    section.set("maintenance", &mut it.maintenance, sorry);
+    section.set("directory", &mut it.directory, |v| {
+        path("/etc/leeward/pages")(v).map(Some)
+    });
     section.finish();
     it
 }

@@ -4,20 +4,25 @@ mod defaults;
 mod hooks;
 mod longest;
 mod manners;
+mod pages;
+mod process;
 mod quarantine;
 mod recovery;
 mod route;
+mod waits;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use hooks::{Hook, Hooks};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
+pub use pages::Pages;
+pub use process::{Command, Daemon, Hooked, Process, Socket};
 pub use quarantine::Quarantine;
-pub use recovery::{Hang, Hold, Replay, Restart};
+pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
+pub use waits::Bound;
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
 
@@ -36,12 +41,16 @@ pub struct Settings {
     pub hang: Hang,
     /// `[restart]`
     pub restart: Restart,
+    /// `[standby]`
+    pub standby: Standby,
     /// `[quarantine]`
     pub quarantine: Quarantine,
     /// `[hold]`
     pub hold: Hold,
     /// `[replay]`
     pub replay: Replay,
+    /// `[pages]`
+    pub pages: Pages,
     /// `[incidents]`
     pub incidents: Incidents,
     /// `[hooks]`
@@ -210,30 +219,6 @@ pub struct Origin {
     pub probe: Probe,
     /// `[origin.limits]`
     pub limits: OriginLimits,
-}
-
-/// `[origin.process]`: who starts the origin.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Process {
-    /// Leeward starts the origin that is bundled with it.
-    Bundled,
-    /// Leeward starts this.
-    Command(Command),
-    /// Somebody else; Leeward forwards, probes and tells, and never acts.
-    Observed,
-}
-
-/// A command to start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Command {
-    /// The program.
-    pub program: String,
-    /// Its arguments. `{port}` and `{address}` stand for the origin's.
-    pub arguments: Vec<String>,
-    /// Where it runs; `None` is where Leeward runs.
-    pub directory: Option<PathBuf>,
-    /// Set on top of a small clean environment.
-    pub environment: BTreeMap<String, String>,
 }
 
 /// `[origin.deadlines]`: how long the origin may take.

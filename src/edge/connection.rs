@@ -23,6 +23,7 @@ use super::handshake::handshake;
 use super::late::Late;
 use super::stream::{StreamExec, Streams};
 use super::tracked::tracked;
+use crate::config::fixed::SENDING;
 use crate::config::settings;
 use crate::ground::addr::ClientAddr;
 use crate::ground::drain::Drain;
@@ -44,8 +45,6 @@ pub struct Edge<H> {
     pub handler: Arc<H>,
 }
 
-/// What h2 buffers of a stream before the client's window opens.
-const SEND_BUFFER: usize = 64 << 10;
 /// What a client may send of one body before we have taken it.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all bodies of a connection.
@@ -63,7 +62,7 @@ const IDLE: usize = 32 << 10;
 /// What a connection may take of memory at the most, and what each request under way on it may take on top of that,
 /// in bytes, bodies at rest excepted.
 pub fn memory(limits: &settings::EdgeLimits) -> (usize, usize) {
-    (IDLE + limits.head, SEND_BUFFER + limits.head)
+    (IDLE + limits.head, SENDING + limits.head)
 }
 
 /// Serves one client until it leaves, is told to end, or misses a deadline.
@@ -73,7 +72,7 @@ pub async fn serve<H: Handler>(
     edge: &Edge<H>,
     mut drain: Drain,
 ) {
-    let flow = Arc::new(Flow::begin());
+    let flow = Arc::new(Flow::begin(edge.tally.clone()));
     let Some(stream) = handshake(stream, client, edge, &flow, &mut drain).await else {
         return;
     };
@@ -140,7 +139,7 @@ pub async fn serve<H: Handler>(
                 .keep_alive_timeout(PING_TIMEOUT)
                 .max_concurrent_streams(limits.streams)
                 .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-                .max_send_buf_size(SEND_BUFFER)
+                .max_send_buf_size(SENDING)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .enable_connect_protocol()

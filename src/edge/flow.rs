@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::judge::Glance;
 use crate::ground::deadline;
 use crate::ground::fate::Fate;
+use crate::ground::ledger::{Count, Tally};
 
 /// Which version of HTTP a connection speaks; idle time means something else in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub struct Flow {
     is_tunnel: AtomicBool,
     reader: Mutex<Option<Waker>>,
     closed: Notify,
+    tally: Arc<Tally>,
 }
 
 /// One request of the connection, from its head to the last of its answer.
@@ -72,8 +74,8 @@ pub enum End {
 }
 
 impl Flow {
-    /// A connection begins, with its handshake.
-    pub fn begin() -> Self {
+    /// A connection begins, with its handshake; what it is at is counted in `tally`.
+    pub fn begin(tally: Arc<Tally>) -> Self {
         Self {
             epoch: deadline::now(),
             is_http1: AtomicBool::new(false),
@@ -93,6 +95,7 @@ impl Flow {
             is_tunnel: AtomicBool::new(false),
             reader: Mutex::default(),
             closed: Notify::new(),
+            tally,
         }
     }
 
@@ -291,7 +294,9 @@ impl InFlight {
         flow.head_begun.store(0, Ordering::Relaxed);
         flow.is_heard.store(false, Ordering::Relaxed);
         flow.idle_since.store(0, Ordering::Relaxed);
-        flow.in_flight.fetch_add(1, Ordering::Relaxed);
+        if flow.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            flow.tally.count(Count::ConnectionsEngaged);
+        }
         flow.ours.fetch_add(1, Ordering::Relaxed);
         Self {
             flow: flow.clone(),
@@ -329,6 +334,7 @@ impl Drop for InFlight {
         if self.flow.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             let now = self.flow.now();
             self.flow.idle_since.store(now, Ordering::Relaxed);
+            self.flow.tally.count(Count::ConnectionsReleased);
         }
     }
 }

@@ -20,7 +20,7 @@ fn phase(flow: &Flow) -> Option<Phase> {
 }
 
 fn speaking(version: Speaks) -> Arc<Flow> {
-    let flow = Arc::new(Flow::begin());
+    let flow = Arc::new(Flow::begin(Default::default()));
     flow.speaks(version);
     flow
 }

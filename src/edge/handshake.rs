@@ -14,7 +14,7 @@ use crate::ground::addr::ClientAddr;
 use crate::ground::deadline::Deadline;
 use crate::ground::drain::Drain;
 use crate::ground::failure::Phase;
-use crate::ground::ledger::Count;
+use crate::ground::ledger::{Count, Tally};
 
 /// What is spoken over once the handshake is done.
 pub type Stream = tokio_rustls::server::TlsStream<Wire>;
@@ -27,6 +27,7 @@ pub async fn handshake<H>(
     flow: &Arc<Flow>,
     drain: &mut Drain,
 ) -> Option<Stream> {
+    let _under_way = UnderWay::begin(&edge.tally);
     let deadline = Deadline::within(edge.settings.deadlines.handshake);
     let is_plain = tokio::select! {
         biased;
@@ -82,6 +83,22 @@ pub async fn handshake<H>(
             tell(&overdue, "connection", client, &edge.tally);
             None
         }
+    }
+}
+
+/// A handshake that is under way, and counted as such.
+struct UnderWay<'a>(&'a Tally);
+
+impl<'a> UnderWay<'a> {
+    fn begin(tally: &'a Tally) -> Self {
+        tally.count(Count::HandshakesBegun);
+        Self(tally)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.count(Count::HandshakesEnded);
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn the_answer_is_whole_and_then_nothing_is_read_any_more() {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let flow = Arc::new(Flow::begin());
+        let flow = Arc::new(Flow::begin(Default::default()));
         flow.speaks(Speaks::Http1);
         let mut late = Late::new(ours, flow.clone());
         theirs.write_all(b"GET / HT").await.unwrap();

@@ -1,40 +1,33 @@
 //! The errand: waits for leave, visits the origin, and again where that is safe. It outlives the client.
 
+mod resume;
+mod sent;
+
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::Thread;
 use super::answer::{AnswerHead, Reader};
-use super::forward::{self, Missed, Way};
+use super::forward::{self, Way};
 use super::hold::Wait;
 use super::intake::Taken;
+use super::missed::Missed;
 use super::outcome::Visits;
 use super::replay::{self, Delivery, Past};
 use super::streams::Place;
 use super::terms::Terms;
+use crate::config::fixed::NOTICING;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Count, Span};
-use crate::origin::{Gate, Generation, OriginSlot, Reading};
+use crate::origin::{Gate, Generation, OriginSlot, Reading, Visit};
+use sent::Sent;
 
-/// What came of an errand, as far as the client is concerned.
-#[derive(Debug)]
-pub struct Answer {
-    /// The head and the body behind it, or why there is none.
-    pub result: Result<(AnswerHead, Reader), Failure>,
-    /// What it went through.
-    pub visits: Visits,
-    /// How long it waited for leave.
-    pub wait: Option<Duration>,
-    /// From the leave to the head of the answer.
-    pub origin: Option<Duration>,
-}
+pub use sent::{Answer, Course};
 
 /// Whether a kept connection was closed by the origin, as it may be at any moment. Only what can be sent again
 /// without harm is sent over one.
@@ -52,9 +45,6 @@ fn live(slot: OriginSlot, gate: &watch::Receiver<Gate>) -> Option<OriginSlot> {
 
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
-/// For the watch to notice that a connection broke because the process died. A dying process may close its listener
-/// last, and whoever asks again at once is taken into its queue and dies with it.
-const NOTICING: Duration = Duration::from_millis(100);
 
 /// Sends `taken` on its errand, and returns with the answer's head. Dropping the future calls the errand
 /// back for as long as it waits; once it is with the origin, it goes on to the end, by itself.
@@ -77,81 +67,7 @@ pub fn send(
         was_replayed: false,
         course: course.clone(),
     };
-    Sent {
-        errand: Some(Box::pin(errand.run())),
-        course,
-    }
-}
-
-/// An errand as its client waits for it. It is run by whoever waits, so that a small exchange is not handed from task
-/// to task; it gets a task of its own when nobody waits any more and it is not done.
-struct Sent<E: Future<Output = ()> + Send + 'static> {
-    errand: Option<Pin<Box<E>>>,
-    course: Arc<Course>,
-}
-
-/// What an errand and its client tell each other.
-#[derive(Debug, Default)]
-struct Course {
-    answer: Mutex<Option<Answer>>,
-    /// It is with the origin now.
-    is_out: AtomicBool,
-    /// Nobody waits for it any more.
-    is_alone: AtomicBool,
-}
-
-impl<E: Future<Output = ()> + Send + 'static> Future for Sent<E> {
-    type Output = Answer;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        let is_done = match &mut self.errand {
-            Some(errand) => errand.as_mut().poll(cx).is_ready(),
-            None => true,
-        };
-        if is_done {
-            self.errand = None;
-        }
-        match self.course.answer().take() {
-            // Dropping this sends what is left of it on.
-            Some(answer) => Poll::Ready(answer),
-            None if is_done => Poll::Ready(Answer {
-                result: Err(Failure::edge(Phase::Drain, Cause::NotReady)),
-                visits: Visits::default(),
-                wait: None,
-                origin: None,
-            }),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<E: Future<Output = ()> + Send + 'static> Drop for Sent<E> {
-    fn drop(&mut self) {
-        let Some(errand) = self.errand.take() else {
-            return;
-        };
-        if !self.course.is_out.load(Ordering::Relaxed) {
-            return;
-        }
-        self.course.is_alone.store(true, Ordering::Relaxed);
-        // A runtime that is going down takes nothing new.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(errand);
-        }
-    }
-}
-
-impl Course {
-    fn answer(&self) -> MutexGuard<'_, Option<Answer>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The answer is told once; whoever waits for it is running the errand, or has gone.
-    fn tell(&self, answer: Answer) {
-        if !self.is_alone.load(Ordering::Relaxed) {
-            *self.answer() = Some(answer);
-        }
-    }
+    Sent::begin(errand.run(), course)
 }
 
 struct Errand {
@@ -215,6 +131,10 @@ impl Errand {
             self.course.is_out.store(false, Ordering::Relaxed);
             match visited {
                 Ok(()) => return,
+                Err(missed) if missed.cut.is_some() => {
+                    // Boxed, so that the many that are not cut need not carry what it takes.
+                    return Box::pin(self.resume(missed, slot, &mut gate)).await;
+                }
                 // Nobody would take the answer.
                 Err(_) if self.course.is_alone.load(Ordering::Relaxed) => return,
                 Err(missed) if was_closed(&missed) && !self.is_fresh => {
@@ -254,7 +174,7 @@ impl Errand {
         Ok(())
     }
 
-    async fn visit(&mut self, slot: &OriginSlot, wait: Duration) -> Result<(), Missed> {
+    async fn visit(&mut self, slot: &OriginSlot, wait: Duration) -> Result<(), Box<Missed>> {
         let visit = self.thread.page.enter(self.request.clone());
         let begun = deadline::now();
         let visits = self.visits();
@@ -267,20 +187,10 @@ impl Errand {
                 visits,
                 wait: Some(wait),
                 origin: Some(deadline::now() - begun),
+                course: None,
             });
         };
-        let way = Way {
-            request: &self.request,
-            slot,
-            visit: &visit,
-            terms: &self.terms,
-            manners: self.thread.shared.settings.origin.manners,
-            store: &self.thread.shared.store,
-            streams: &self.thread.shared.streams,
-            pool: &self.thread.pool,
-            is_fresh: self.is_fresh,
-            tally: &self.thread.tally,
-        };
+        let way = self.way(slot, &visit);
         let done = forward::visit(&self.taken, way, commit).await;
         if !is_stream {
             self.thread
@@ -291,14 +201,35 @@ impl Errand {
             .tally
             .add(Count::BytesFromOrigin, visit.pulse().received());
         if let Err(missed) = &done {
-            if missed.delivery == Delivery::Answered && missed.failure.party != Party::Client {
+            let is_cut_off = missed.delivery == Delivery::Answered && missed.cut.is_none();
+            if is_cut_off && missed.failure.party != Party::Client {
                 tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
             }
-            if missed.failure.cause == Cause::Refused {
-                self.thread.shared.origin.report(Reading::Refused);
+            let origin = &self.thread.shared.origin;
+            match (&missed.failure.cause, missed.failure.phase) {
+                (Cause::Refused, _) => origin.report(Reading::Refused),
+                // Whoever waits in its stead begins anew, and the silence must not.
+                (Cause::TimedOut { .. }, Phase::FirstByte) => origin.report(Reading::Silent),
+                _ => {}
             }
         }
         done
+    }
+
+    /// To the origin, by this slot, as this visit.
+    fn way<'a>(&'a self, slot: &'a OriginSlot, visit: &'a Visit) -> Way<'a> {
+        Way {
+            request: &self.request,
+            slot,
+            visit,
+            terms: &self.terms,
+            manners: self.thread.shared.settings.origin.manners,
+            store: &self.thread.shared.store,
+            streams: &self.thread.shared.streams,
+            pool: &self.thread.pool,
+            is_fresh: self.is_fresh,
+            tally: &self.thread.tally,
+        }
     }
 
     fn may_go_again(&self, missed: &Missed) -> bool {
@@ -360,6 +291,7 @@ impl Errand {
             visits: self.visits(),
             wait: None,
             origin: None,
+            course: None,
         });
     }
 
@@ -367,6 +299,7 @@ impl Errand {
         Visits {
             was_held: self.wait.was_held,
             was_replayed: self.was_replayed,
+            was_continued: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use http::header::TRAILER;
 use http::response::Parts;
 
 use super::answer::{self, AnswerHead, Reader};
+use super::continuation::Mark;
 use super::http2::Http2;
 use super::intake::Taken;
 use super::lasting::{as_stream, tunnel};
@@ -16,9 +17,11 @@ use super::leg::Leg;
 use super::line;
 use super::live::{self, Frames};
 use super::manners;
+use super::missed::{Fault, Missed, ended};
 use super::pool::Pool;
 use super::receive::{Filling, judge_end, receive};
 use super::replay::Delivery;
+use super::rest::{self, Cut};
 use super::sending;
 use super::spool::{SpoolWriter, Store};
 use super::streams::Streams;
@@ -27,22 +30,9 @@ use super::upload::Uplink;
 use super::window::{WindowWriter, window};
 use crate::config::settings::{Manners, OriginVersion};
 use crate::ground::deadline::{self, Deadline};
-use crate::ground::failure::{Cause, Failure, Party, Phase};
+use crate::ground::failure::{Failure, Party, Phase};
 use crate::ground::ledger::Tally;
-use crate::origin::{Ending, OriginSlot, Visit};
-
-/// A visit that brought no whole answer.
-#[derive(Debug)]
-pub struct Missed {
-    /// Why.
-    pub failure: Failure,
-    /// How far the request had come.
-    pub delivery: Delivery,
-    /// Whether the origin hung while it was at this request.
-    pub is_suspect: bool,
-    /// Whether it was sent over a connection that had been kept, and that the origin may have closed meanwhile.
-    pub was_kept: bool,
-}
+use crate::origin::{OriginSlot, Visit};
 
 /// What a visit needs beside its request.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +68,7 @@ pub async fn visit(
     taken: &Taken,
     way: Way<'_>,
     commit: impl FnOnce(AnswerHead, Reader),
-) -> Result<(), Missed> {
+) -> Result<(), Box<Missed>> {
     let generation = way.slot.generation();
     let mut course = Course::default();
     let result = {
@@ -100,21 +90,22 @@ pub async fn visit(
         }
     };
     result.map_err(|(failure, fault)| {
-        if let Some(spool) = course.spool {
-            spool.end(Err(failure.clone()));
-        }
+        let cut = match (course.spool, course.mark) {
+            (Some(spool), Some(mark)) => Some(Cut { spool, mark }),
+            (Some(spool), None) => {
+                spool.end(Err(failure.clone()));
+                None
+            }
+            (None, _) => None,
+        };
         if let Some(window) = course.window {
             window.end(Err(failure.clone()));
         }
-        Missed {
-            failure,
-            delivery: match course.delivery {
-                Delivery::Unknown if fault.is_unread => Delivery::Unread,
-                delivery => delivery,
-            },
-            is_suspect: fault.is_suspect,
+        Box::new(Missed {
             was_kept: course.was_kept,
-        }
+            cut,
+            ..Missed::of(failure, fault, course.delivery)
+        })
     })
 }
 
@@ -124,6 +115,8 @@ struct Course {
     was_kept: bool,
     /// The answer's body, once it needs a spool.
     spool: Option<SpoolWriter>,
+    /// By what the answer is known again, once the client has seen a part of it.
+    mark: Option<Box<Mark>>,
     /// The window to the client, once the answer is known to be a stream.
     window: Option<WindowWriter>,
 }
@@ -134,29 +127,10 @@ impl Default for Course {
             delivery: Delivery::NeverSent,
             was_kept: false,
             spool: None,
+            mark: None,
             window: None,
         }
     }
-}
-
-/// What an ending says of one visit.
-#[derive(Default)]
-struct Fault {
-    is_suspect: bool,
-    is_unread: bool,
-}
-
-/// The failure of a visit whose generation ended, and what part the visit had in it.
-fn ended(ending: &Ending, visit: &Visit) -> (Failure, Fault) {
-    let fault = Fault {
-        is_suspect: ending.suspects(visit.id()),
-        is_unread: ending.left_unread(visit.id()),
-    };
-    let cause = match fault.is_suspect {
-        true => Cause::Suspect,
-        false => Cause::Died,
-    };
-    (Failure::origin(Phase::FirstByte, cause), fault)
 }
 
 struct Walk<'a> {
@@ -296,17 +270,23 @@ impl Walk<'_> {
             return judge_end(&leg, self.way.slot.generation()).map(|()| self.whole());
         }
         let Course {
-            delivery, spool, ..
+            delivery,
+            spool,
+            mark,
+            ..
         } = self.course;
+        let taken = self.taken;
         let commit = |head, reader| {
             *delivery = Delivery::Answered;
+            *mark = rest::mark(taken, &head, &reader);
             commit(head, reader);
         };
         let times = terms.times();
         let total = Deadline::after(begun, times.total.is);
-        let filling = Filling::new(self.way.store, spool);
+        // Lent, since an async function holds its arguments twice.
+        let mut filling = Filling::new(self.way.store, spool);
         let way = (visit.pulse(), &**self.way.slot.generation());
-        receive(&mut leg, head, commit, filling, way, (times, total)).await?;
+        receive(&mut leg, head, commit, &mut filling, way, (times, total)).await?;
         if self.keeps() && leg.is_reusable() {
             self.way.pool.put(leg, self.way.slot.generation());
         }

@@ -192,6 +192,16 @@ impl Wait {
         self.is_back = true;
     }
 
+    /// The wait of the same exchange for the rest of its answer: it has been answered meanwhile, for long perhaps, and its
+    /// patience begins anew. It comes behind those who have waited for longer than that.
+    pub fn anew(&self) -> Self {
+        Self {
+            begun: deadline::now(),
+            was_held: self.was_held,
+            is_back: true,
+        }
+    }
+
     /// It is held; however often that is, it is counted once, and when it begins.
     fn hold(&mut self, tally: &Tally) {
         if !self.was_held {
@@ -222,6 +232,7 @@ async fn asked(
         Poll::Pending => {
             *turn = None;
             tokio::select! {
+                biased;
                 slot = slot => slot,
                 moved = gate.changed() => return Err(moved),
             }

@@ -1,6 +1,7 @@
 //! Knows one request and its answer. The walk: [`head`] judges, [`intake`] takes it whole, [`hold`] waits for
 //! leave, [`forward`] visits the origin, [`receive`] takes its answer, [`redirect`] mends where it
-//! sends to, [`answer`] gives; a failure goes through [`replay`] or [`rescue`].
+//! sends to, [`answer`] gives; a failure goes through [`replay`] or [`rescue`], and where the client has seen a part of
+//! the answer through [`continuation`], which may have the [`rest`] of it.
 //!
 //! Where a route or an answer says so, bodies go past the spool: [`upload`] to the origin, [`window`] to the client,
 //! [`tunnel`] both ways; [`streams`] counts them.
@@ -11,6 +12,7 @@
 
 mod answer;
 mod carry;
+mod continuation;
 mod errand;
 mod forward;
 mod head;
@@ -22,12 +24,14 @@ mod leg;
 mod line;
 mod live;
 mod manners;
+mod missed;
 mod outcome;
 mod pool;
 mod receive;
 mod redirect;
 mod replay;
 mod rescue;
+mod rest;
 mod sending;
 mod spool;
 mod streams;
@@ -50,6 +54,7 @@ pub use hold::Waiting;
 pub use spool::{Disk, Store};
 
 use crate::config::Settings;
+use crate::config::pages::Pages;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
@@ -75,6 +80,7 @@ pub struct Shared {
     store: Store,
     streams: Streams,
     reserve: Reserve,
+    pages: Arc<Pages>,
 }
 
 /// Serves the requests of one edge thread.
@@ -94,12 +100,13 @@ struct Thread {
 
 impl Shared {
     /// Before the first exchange.
-    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve) -> Self {
+    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve, pages: Pages) -> Self {
         Self {
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
             streams: Streams::new(settings.origin.streams),
             reserve,
+            pages: Arc::new(pages),
             settings,
             origin,
         }
@@ -198,6 +205,7 @@ impl Exchanges {
         let request = outcome.request().clone();
         let answer = errand::send(self.0.clone(), taken, terms, request).await;
         outcome.visited(answer.visits, answer.wait, answer.origin);
+        outcome.goes_on(answer.course);
         match answer.result {
             Ok((head, reader)) => {
                 outcome.answers(head.status);
@@ -245,7 +253,8 @@ impl Exchanges {
         request: &HeaderMap,
         mut outcome: Outcome,
     ) -> Response<AnswerBody> {
-        let response = rescue::response(&failure, request, self.retry_after());
+        let response =
+            rescue::response(&failure, request, &self.0.shared.pages, self.retry_after());
         let breaks_off = failure.party == Party::Client;
         outcome.answers(response.status());
         outcome.failed(failure);
@@ -291,3 +300,6 @@ fn told(method: &Method, path: &str) -> Arc<str> {
     }
     told.into()
 }
+
+#[cfg(test)]
+mod model;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::errand::Course;
 use super::rescue;
 use crate::ground::addr::ClientAddr;
 use crate::ground::deadline;
@@ -27,6 +28,8 @@ pub struct Outcome {
     bytes: u64,
     end: End,
     visits: Visits,
+    /// Where to learn what it went through since it was answered.
+    course: Option<Arc<Course>>,
 }
 
 /// How the parts of an exchange took.
@@ -47,6 +50,8 @@ pub struct Visits {
     pub was_held: bool,
     /// It was sent a second time.
     pub was_replayed: bool,
+    /// Its answer was cut in the middle, and the rest came from the next generation.
+    pub was_continued: bool,
 }
 
 /// The last word on an exchange.
@@ -58,6 +63,17 @@ enum End {
     Done,
     /// The answer was cut off visibly, because the origin's was.
     CutOff,
+}
+
+impl Visits {
+    /// All of both.
+    fn and(self, more: Self) -> Self {
+        Self {
+            was_held: self.was_held || more.was_held,
+            was_replayed: self.was_replayed || more.was_replayed,
+            was_continued: self.was_continued || more.was_continued,
+        }
+    }
 }
 
 impl Outcome {
@@ -83,6 +99,7 @@ impl Outcome {
             bytes: 0,
             end: End::ClientLeft,
             visits: Visits::default(),
+            course: None,
         }
     }
 
@@ -104,6 +121,11 @@ impl Outcome {
         self.visits = visits;
         self.spans.wait = wait;
         self.spans.origin = origin;
+    }
+
+    /// Its answer goes on behind its head; `course` tells how.
+    pub fn goes_on(&mut self, course: Option<Arc<Course>>) {
+        self.course = course;
     }
 
     /// The client is about to be answered with this status.
@@ -184,6 +206,10 @@ impl Drop for Outcome {
         if !self.is_logged {
             return;
         }
+        let visits = match &self.course {
+            Some(course) => self.visits.and(course.since()),
+            None => self.visits,
+        };
         let ms = |span: Option<Duration>| span.map(|span| span.as_micros() as f64 / 1000.0);
         tracing::info!(
             target: "access",
@@ -196,8 +222,9 @@ impl Drop for Outcome {
             wait_ms = ms(self.spans.wait),
             origin_ms = ms(self.spans.origin),
             total_ms = ms(Some(total)),
-            held = self.visits.was_held.then_some(true),
-            replayed = self.visits.was_replayed.then_some(true),
+            held = visits.was_held.then_some(true),
+            replayed = visits.was_replayed.then_some(true),
+            continued = visits.was_continued.then_some(true),
             why = self.why(),
         );
     }

@@ -1,14 +1,13 @@
 //! Takes the body of an answer, at the origin's pace, to where the client reads it at its own. What is small and comes
 //! soon is given over in one piece; everything else goes through the spool.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::answer::{AnswerHead, Reader};
 use super::leg::Leg;
 use super::spool::{self, SpoolReader, SpoolWriter, Store};
 use super::terms::Times;
+use crate::config::fixed::COMMIT_AFTER;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::origin::{Generation, Pulse};
@@ -23,9 +22,6 @@ pub struct Filling<'a> {
     reader: Option<SpoolReader>,
 }
 
-/// An answer is given to the client no later than this after the first byte of its body, however much of it there is. A head
-/// alone is not: it is of little use, and once it is shown, the answer cannot be asked for again.
-const COMMIT_AFTER: Duration = Duration::from_millis(50);
 /// Or as soon as this much of its body has come. Until then a failure can still be mended unseen.
 const COMMIT_BYTES: u64 = 64 << 10;
 /// One piece no larger than this needs no spool.
@@ -39,13 +35,12 @@ pub async fn receive(
     leg: &mut Leg,
     head: AnswerHead,
     commit: impl FnOnce(AnswerHead, Reader),
-    filling: Filling<'_>,
+    filling: &mut Filling<'_>,
     way: (&Pulse, &Generation),
     bounds: (&Times, Deadline),
 ) -> Result<(), Failure> {
     let (pulse, generation) = way;
     let (times, total) = bounds;
-    let mut filling = filling;
     let mut shown = Some((head, commit));
     let mut commit_by = None;
     let mut idle = times.idle.deadline().min(total);

@@ -6,18 +6,26 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
+use crate::config::pages::Pages;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::Loss;
 
-/// The response for a failure. `retry_after` is when it is worth trying again, where waiting helps and the failure does
-/// not say.
-pub fn response(failure: &Failure, request: &HeaderMap, retry_after: Duration) -> Response<Bytes> {
+/// The response for a failure, with one of the operator's `pages` where there is one for it. `retry_after` is when it is
+/// worth trying again, where waiting helps and the failure does not say.
+pub fn response(
+    failure: &Failure,
+    request: &HeaderMap,
+    pages: &Pages,
+    retry_after: Duration,
+) -> Response<Bytes> {
     let status = status(failure);
-    let (body, kind) = match wants_json(request) {
-        true => (json(status, failure), "application/json"),
-        false => (page(status, failure), "text/html; charset=utf-8"),
+    let is_closed = matches!(failure.cause, Cause::Closed(_));
+    let (body, kind) = match pages.of(status.as_u16(), is_closed) {
+        _ if wants_json(request) => (json(status, failure).into(), "application/json"),
+        Some(theirs) => (theirs.text.clone(), theirs.kind),
+        None => (page(status, failure).into(), "text/html; charset=utf-8"),
     };
-    let mut response = Response::new(Bytes::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -181,7 +189,12 @@ mod tests {
     fn a_request_in_quarantine_is_told_so_and_for_how_long() {
         let failure = Failure::origin(Phase::Hold, quarantined());
         assert_eq!(loss(&failure), Some(Loss::Quarantined));
-        let response = response(&failure, &HeaderMap::new(), Duration::ZERO);
+        let response = response(
+            &failure,
+            &HeaderMap::new(),
+            &Pages::default(),
+            Duration::ZERO,
+        );
         assert_eq!(response.headers()["retry-after"], "62");
         assert_eq!(
             response.headers()["proxy-status"],
@@ -231,7 +244,7 @@ mod tests {
         let failure = Failure::origin(Phase::Hold, timed_out());
         let mut request = HeaderMap::new();
         let wait = Duration::from_millis(2300);
-        let response_html = response(&failure, &request, wait);
+        let response_html = response(&failure, &request, &Pages::default(), wait);
         let headers = response_html.headers();
         assert_eq!(headers["retry-after"], "3");
         assert_eq!(
@@ -240,7 +253,7 @@ mod tests {
              details=\"origin, hold: not done within 30s (some.key)\""
         );
         request.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let told = response(&failure, &request, wait).into_body();
+        let told = response(&failure, &request, &Pages::default(), wait).into_body();
         let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
         assert_eq!(told["party"], "origin");
         assert_eq!(told["phase"], "hold");
@@ -249,7 +262,13 @@ mod tests {
     #[test]
     fn what_a_stranger_sent_is_never_markup() {
         let failure = Failure::client(Phase::Body, Cause::Broken("<script>".to_owned()));
-        let body = response(&failure, &HeaderMap::new(), Duration::ZERO).into_body();
+        let body = response(
+            &failure,
+            &HeaderMap::new(),
+            &Pages::default(),
+            Duration::ZERO,
+        )
+        .into_body();
         assert!(!String::from_utf8_lossy(&body).contains("<script>"));
     }
 }

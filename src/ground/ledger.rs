@@ -29,6 +29,14 @@ pub enum Count {
     HandshakesFailed,
     /// HTTP/2 connections ended because the client flooded them.
     FloodsEnded,
+    /// Client connections with which a handshake was begun.
+    HandshakesBegun,
+    /// Of these, those whose handshake is over, however it ended.
+    HandshakesEnded,
+    /// Times at which a connection without a request got one.
+    ConnectionsEngaged,
+    /// Times at which a connection had done its last request.
+    ConnectionsReleased,
     /// Exchanges begun: heads received.
     ExchangesBegun,
     /// Exchanges ended, each with exactly one outcome.
@@ -37,6 +45,8 @@ pub enum Count {
     ExchangesHeld,
     /// Requests sent to the origin a second time.
     ExchangesReplayed,
+    /// Answers that were cut in the middle, and of which the rest came from the next generation.
+    ExchangesContinued,
     /// Body bytes received from clients.
     BytesFromClients,
     /// Body bytes of answers handed to clients.
@@ -67,7 +77,7 @@ pub const BOUNDS: [f64; 15] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 19;
+const PLAIN: usize = 24;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -184,6 +194,21 @@ impl Distribution {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
+
+    /// What was noted since `earlier`. The longest of these is not known, but that it is no longer than the longest of
+    /// all.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let pairs = self.buckets.iter().zip(&earlier.buckets);
+        let mut buckets = [0; BOUNDS.len() + 1];
+        for (left, (now, then)) in buckets.iter_mut().zip(pairs) {
+            *left = now.saturating_sub(*then);
+        }
+        Self {
+            buckets,
+            sum: self.sum.saturating_sub(earlier.sum),
+            longest: self.longest,
+        }
+    }
 }
 
 impl Count {
@@ -208,6 +233,11 @@ impl Count {
             Self::OriginStalledByClient => 16,
             Self::ShedMemory => 17,
             Self::ShedHandshakes => 18,
+            Self::ExchangesContinued => 19,
+            Self::HandshakesBegun => 20,
+            Self::HandshakesEnded => 21,
+            Self::ConnectionsEngaged => 22,
+            Self::ConnectionsReleased => 23,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -235,6 +265,7 @@ mod tests {
             Count::ExchangesEnded,
             Count::ExchangesHeld,
             Count::ExchangesReplayed,
+            Count::ExchangesContinued,
             Count::BytesFromClients,
             Count::BytesToClients,
             Count::BytesFromOrigin,
@@ -242,6 +273,10 @@ mod tests {
             Count::StreamsBegun,
             Count::StreamsEnded,
             Count::OriginStalledByClient,
+            Count::HandshakesBegun,
+            Count::HandshakesEnded,
+            Count::ConnectionsEngaged,
+            Count::ConnectionsReleased,
         ];
         all.extend(Phase::ALL.map(Count::ClientTimeout));
         all.extend(Phase::ALL.map(Count::OriginTimeout));

@@ -7,7 +7,10 @@ pub mod failure;
 pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
+#[cfg(test)]
+pub mod random;
 pub mod redact;
 pub mod reserve;
+pub mod socket_file;
 pub mod sys;
 pub mod systemd;

@@ -1,9 +1,13 @@
 //! The system calls that have no safe wrapper, and the only unsafe code there is.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+
+/// `SD_LISTEN_FDS_START`.
+const FIRST: libc::c_int = 3;
 
 /// What the kernel knows of a TCP connection (`TCP_INFO`, tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,40 @@ pub fn leave_descriptors() -> bool {
         )
     };
     result == 0
+}
+
+/// The listening socket that whoever started this program has passed to it (sd_listen_fds(3)), if one was. To be asked once, by a
+/// program that has opened nothing yet.
+pub fn passed_socket() -> Option<OwnedFd> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let is_for_us = number("LISTEN_PID") == Some(std::process::id());
+    if !is_for_us || number("LISTEN_FDS") == Some(0) {
+        return None;
+    }
+    number("LISTEN_FDS")?;
+    // SAFETY: the environment says of this very process that descriptor 3 is its to use, and nobody else takes it.
+    let socket = unsafe { OwnedFd::from_raw_fd(FIRST) };
+    // One that is not open is none of ours to close, either.
+    match rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC) {
+        Ok(()) => Some(socket),
+        Err(_) => {
+            std::mem::forget(socket);
+            None
+        }
+    }
+}
+
+/// Makes `socket` the first descriptor behind the three standard ones (3), for a program that this process
+/// becomes. Whatever was there is closed, so it is for a process that holds nothing there and is about to become another.
+///
+/// # Errors
+/// What the system said.
+pub fn pass_first(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes two integers. The borrowed descriptor is open; the other one is given up by the caller.
+    match unsafe { libc::dup2(socket.as_raw_fd(), FIRST) } {
+        FIRST => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Asks the kernel; `None` where the socket is no TCP socket or is gone.

@@ -38,6 +38,16 @@ impl Notifier {
         self.tell(&[NotifyState::Watchdog]);
     }
 
+    /// Whether there is anybody to be told.
+    pub fn is_heard() -> bool {
+        std::env::var_os("NOTIFY_SOCKET").is_some()
+    }
+
+    /// We cannot help any more: to be dealt with as if the watchdog had run out, whether or not it is on.
+    pub fn trigger(&self) {
+        self.tell(&[NotifyState::WatchdogTrigger]);
+    }
+
     /// A reload begins. systemd wants the moment it began in the same message (sd_notify(3)).
     pub fn reloading(&self, status: &str) {
         match NotifyState::monotonic_usec_now() {

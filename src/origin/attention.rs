@@ -127,6 +127,8 @@ impl Attention {
             }
             Reading::Silent => {
                 self.voice = Voice::Silent;
+                // A visit that gave up has left the question open.
+                self.asked.get_or_insert(now);
                 return;
             }
             Reading::Refused => {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pid::Pid;
+use crate::config::fixed::KILLED;
 use crate::ground::deadline::{self, Deadline};
 
 /// The group that was Leeward's, and is divided.
@@ -16,7 +17,7 @@ use crate::ground::deadline::{self, Deadline};
 pub struct Domain(PathBuf);
 
 /// The part of one generation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Leaf(PathBuf);
 
 /// Leeward's own part: a group with parts has no processes of its own (cgroups(7), "no internal processes").
@@ -27,8 +28,6 @@ const GENERATION: &str = "origin-";
 const PROCS: &str = "cgroup.procs";
 /// Ends all that are in a group; since Linux 5.14, and not in the root of all.
 const KILL: &str = "cgroup.kill";
-/// After a kill, only the kernel can still hold a process.
-const KILLED: Duration = Duration::from_secs(5);
 /// Between two looks whether a part is empty.
 const AGAIN: Duration = Duration::from_millis(5);
 

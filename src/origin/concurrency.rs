@@ -2,11 +2,9 @@
 
 use super::probe::{self, Reading};
 use super::view::View;
+use crate::config::fixed::MANY;
 use crate::config::settings;
 use crate::ground::deadline::Deadline;
-
-/// Slots of an origin found to be concurrent: more than a machine of its kind will keep busy.
-const MANY: usize = 128;
 
 /// Settles how many slots the generation in `view` gets, and notes it there. Measuring is done once: an
 /// origin that it was too much for counts as serial, and is not asked again.

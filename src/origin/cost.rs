@@ -11,6 +11,9 @@ pub struct Cost {
     pub held: u64,
     /// They were sent a second time.
     pub replayed: u64,
+    /// Those of them whose answer was cut in the middle, and continued.
+    #[serde(default)]
+    pub continued: u64,
     /// They got no good answer, for the origin's sake.
     pub lost: u64,
 }
@@ -24,6 +27,7 @@ impl Cost {
         Self {
             held: ledger.sum(Count::ExchangesHeld),
             replayed: ledger.sum(Count::ExchangesReplayed),
+            continued: ledger.sum(Count::ExchangesContinued),
             lost: lost.sum(),
         }
     }
@@ -33,6 +37,7 @@ impl Cost {
         Self {
             held: self.held.saturating_sub(before.held),
             replayed: self.replayed.saturating_sub(before.replayed),
+            continued: self.continued.saturating_sub(before.continued),
             lost: self.lost.saturating_sub(before.lost),
         }
     }
@@ -49,13 +54,15 @@ mod tests {
         one.count(Count::ExchangesHeld);
         let before = Cost::so_far(&ledger);
         other.add(Count::ExchangesHeld, 3);
-        one.count(Count::ExchangesReplayed);
+        one.add(Count::ExchangesReplayed, 2);
+        one.count(Count::ExchangesContinued);
         for loss in Loss::ALL {
             other.count(Count::Lost(loss));
         }
         let cost = Cost::so_far(&ledger).since(before);
         // What the operator or the quarantine refused is no incident's cost.
         let lost = Loss::ALL.len() as u64 - 2;
-        assert_eq!((cost.held, cost.replayed, cost.lost), (3, 1, lost));
+        let told = (cost.held, cost.replayed, cost.continued, cost.lost);
+        assert_eq!(told, (3, 2, 1, lost));
     }
 }

@@ -1,5 +1,7 @@
 //! Connecting to the origin, by TCP or unix socket, so that a close is always a reset.
 
+mod socket;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -7,12 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::ground::addr::OriginAddr;
+use socket::Socket;
+
+#[cfg(test)]
+pub use socket::memory;
 
 /// A connection to the origin. Dropping it resets it: nothing of it is left at the origin's port, and an
 /// origin that still writes is released at once.
@@ -29,28 +33,20 @@ pub struct OriginStream {
     is_reset: bool,
 }
 
-#[derive(Debug)]
-enum Socket {
-    /// Over loopback.
-    Tcp(TcpStream),
-    /// Over a unix socket.
-    Unix(UnixStream),
-}
-
 /// Connects, from `source` where one is set. The caller bounds it by a deadline.
 ///
 /// # Errors
 /// What the system said.
 pub async fn open(address: &OriginAddr, source: Option<IpAddr>) -> io::Result<OriginStream> {
+    #[cfg(test)]
+    if let Some(socket) = memory::dial(address) {
+        return socket.map(OriginStream::over);
+    }
     let socket = match address {
         OriginAddr::Tcp(addr) => Socket::Tcp(tcp(*addr, source).await?),
         OriginAddr::Unix(path) => Socket::Unix(unix(path).await?),
     };
-    Ok(OriginStream {
-        socket,
-        is_deaf: false,
-        is_reset: false,
-    })
+    Ok(OriginStream::over(socket))
 }
 
 async fn tcp(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
@@ -90,6 +86,14 @@ async fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStre
 }
 
 impl OriginStream {
+    fn over(socket: Socket) -> Self {
+        Self {
+            socket,
+            is_deaf: false,
+            is_reset: false,
+        }
+    }
+
     /// For hyper.
     pub fn into_io(self) -> TokioIo<Self> {
         TokioIo::new(self)
@@ -97,21 +101,12 @@ impl OriginStream {
 
     /// Our end of it.
     pub fn local(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Tcp(stream) => stream.local_addr().ok(),
-            Socket::Unix(_) => None,
-        }
+        self.socket.local()
     }
 
-    /// Whether the origin has said nothing that was not read yet, and takes what it is told. Asks the kernel itself: the
-    /// runtime may not have heard of what came just now.
+    /// Whether the origin has said nothing that was not read yet, and takes what it is told.
     pub fn is_quiet(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let heard = match &self.socket {
-            Socket::Tcp(stream) => recv(stream, &mut [0], flags),
-            Socket::Unix(stream) => recv(stream, &mut [0], flags),
-        };
-        !self.is_deaf && heard.is_err_and(|error| error == Errno::AGAIN)
+        !self.is_deaf && self.socket.is_quiet()
     }
 
     /// Goes on as if the origin had taken all of `bytes`, should it be gone.
@@ -142,10 +137,7 @@ impl AsyncRead for OriginStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.remaining();
-        let read = match &mut this.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        };
+        let read = Pin::new(&mut this.socket).poll_read(cx, buf);
         let is_at_end = matches!(read, Poll::Ready(Ok(()))) && buf.remaining() == before;
         match is_at_end && before > 0 && this.is_reset {
             true => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
@@ -164,25 +156,16 @@ impl AsyncWrite for OriginStream {
         if this.is_deaf {
             return Poll::Ready(Ok(buf.len()));
         }
-        let written = match &mut this.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        };
+        let written = Pin::new(&mut this.socket).poll_write(cx, buf);
         this.bear(written, buf.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -195,10 +178,7 @@ impl AsyncWrite for OriginStream {
         if this.is_deaf {
             return Poll::Ready(Ok(bytes));
         }
-        let written = match &mut this.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        };
+        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
         this.bear(written, bytes)
     }
 

@@ -16,6 +16,7 @@ use super::roster::{VisitSeen, serving};
 use super::senses::listening;
 use super::verdict::{Confidence, Judgement, Verdict};
 use super::will::Reply;
+use crate::config::fixed::{AMENDING, FOUND, LAST_WORDS, LOOKING, WRITING};
 use crate::ground::deadline::Deadline;
 
 /// What is known at the moment of the verdict.
@@ -42,14 +43,6 @@ pub enum Subject<'a> {
     Observed(Seen<Pid>),
 }
 
-/// Looking may take this long, then the incident is written with what was seen.
-const LOOKING: Duration = Duration::from_secs(2);
-/// Writing may take this long; a dead disk must not keep a hung origin alive.
-const WRITING: Duration = Duration::from_secs(2);
-/// The same for what a hook said: the hook has taken its time already.
-const AMENDING: Duration = Duration::from_millis(200);
-/// What a process wrote just before its end may still be on its way to us.
-const LAST_WORDS: Duration = Duration::from_millis(50);
 /// So many of the origin's last lines are kept.
 const LINES: usize = 50;
 /// So many incidents are told of on the status page.
@@ -63,18 +56,16 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     let at = listening(&view.address);
     let findings = match (scene.verdict, &scene.subject) {
         (Verdict::Exited, Subject::Owned(process)) => {
-            let last_words = process.output().ended();
-            let _ = Deadline::within(LAST_WORDS).bound(last_words).await;
+            let _ = Deadline::within(LAST_WORDS)
+                .bound(process.last_words())
+                .await;
             None
         }
         (Verdict::Exited, Subject::Observed(_)) => None,
         _ => {
             let (root, at) = (root.clone(), at.clone());
             let until = Instant::now() + LOOKING;
-            aside(LOOKING + Duration::from_millis(200), move || {
-                examine(&root, &at, until)
-            })
-            .await
+            aside(LOOKING + FOUND, move || examine(&root, &at, until)).await
         }
     };
     let output = scene.subject.output();
@@ -140,14 +131,16 @@ pub async fn capture(watch: &mut Watch, scene: Scene<'_>) -> Reply {
 impl Subject<'_> {
     fn root(&self) -> Seen<Pid> {
         match self {
-            Self::Owned(process) => Seen::Known(process.pid()),
+            Self::Owned(process) => {
+                Seen::from_option(process.pid(), || "its process is not known yet".to_owned())
+            }
             Self::Observed(pid) => pid.clone(),
         }
     }
 
     fn output(&self) -> Vec<String> {
         match self {
-            Self::Owned(process) => process.output().last(LINES),
+            Self::Owned(process) => process.last_lines(LINES),
             Self::Observed(_) => Vec::new(),
         }
     }
@@ -215,15 +208,20 @@ fn judged(verdict: Verdict, judgement: Option<Judgement>) -> Judgement {
 
 /// What it holds too much of, as the verdict has it.
 fn of_leaks(process: &Process, leaks: &[String]) -> String {
-    let (pid, leaks) = (process.pid(), leaks.join(", "));
-    format!("process {pid} {leaks}; it is replaced before it fails")
+    let (who, leaks) = (named(process), leaks.join(", "));
+    format!("{who} {leaks}; it is replaced before it fails")
 }
 
 fn of_exit(process: &Process, last_line: Option<&String>) -> String {
-    let pid = process.pid();
+    let who = named(process);
     let how = process.fate().unwrap_or_else(|| "ended".to_owned());
     match last_line {
-        Some(line) => format!("process {pid} {how}; its last line was: {line}"),
-        None => format!("process {pid} {how}, and had written nothing"),
+        Some(line) => format!("{who} {how}; its last line was: {line}"),
+        None => format!("{who} {how}, and had written nothing"),
     }
+}
+
+fn named(process: &Process) -> String {
+    let number = |pid: Pid| format!("process {pid}");
+    process.pid().map_or_else(|| "it".to_owned(), number)
 }

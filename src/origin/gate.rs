@@ -270,6 +270,11 @@ impl Drop for OriginSlot {
 }
 
 impl Ender {
+    /// Nobody gets a slot any more: waiters go back to the gate. Visits in flight go on.
+    pub fn retire(&self) {
+        self.slots.close();
+    }
+
     /// Ends the generation: waiters for a slot go back to the gate, visits in flight learn the ending.
     pub fn end(self, ending: Ending) {
         self.slots.close();

@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
-use rustix::process::{Signal, WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use tokio::sync::watch;
 
 use super::orphans::Started;
@@ -108,13 +108,7 @@ impl Group {
     pub fn fate(&self) -> Option<String> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let pid = self.pid.raw()?;
-        let status = rustix::process::waitid(WaitId::Pid(pid), options).ok()??;
-        let raw = match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => code << 8,
-            (None, Some(signal)) => signal,
-            (None, None) => return None,
-        };
-        Some(obituary(ExitStatus::from_raw(raw)))
+        obituary_of(rustix::process::waitid(WaitId::Pid(pid), options).ok()??)
     }
 
     /// Sends a signal to the whole group. That nobody is left to receive it is no error.
@@ -165,6 +159,16 @@ pub fn obituary(status: ExitStatus) -> String {
         }
         (None, None) => "ended".to_owned(),
     }
+}
+
+/// The same of a process that was waited for by a system call.
+pub fn obituary_of(status: WaitIdStatus) -> Option<String> {
+    let raw = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code << 8,
+        (None, Some(signal)) => signal,
+        (None, None) => return None,
+    };
+    Some(obituary(ExitStatus::from_raw(raw)))
 }
 
 fn adopt(child: &Child) -> io::Result<(Pid, watch::Receiver<()>)> {

@@ -22,6 +22,14 @@ pub fn mark(origin: &mut Command) {
     }
 }
 
+/// Whether a process, or what started it, was started by this very Leeward, and has kept its mark. Reads its environment,
+/// which may take as long as the kernel holds the process.
+pub fn is_marked_by_us(pid: Pid) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let ours = Pid::own().and_then(|own| Some((own, born(own)?)));
+    ours.is_some() && marked_by(&environment) == ours
+}
+
 /// Kills a process if a Leeward that is no more left it behind; whether it did. Reads its environment, which may take
 /// as long as the kernel holds the process.
 pub fn end(pid: Pid) -> bool {

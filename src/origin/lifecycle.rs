@@ -8,11 +8,14 @@
 //!    │               ▼  ▼                   ▼                │
 //!    └─────────────Gone── Stopping ◀────────┴──────Idle──────┘ ──(shutdown)──▶ Over
 //! ```
+//!
+//! Where a standby is at hand (`Spare`), it is the next start; and a renewal is a `Swap` that leaves `Ready` at no time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::verdict::Verdict;
+use crate::config::fixed::SPREAD_PERCENT;
 use crate::config::settings;
 
 /// Where the process is. Each holds only what is true in it.
@@ -79,6 +82,12 @@ pub enum Event {
     Renew(Verdict),
     /// Nothing is under way any more.
     Idle,
+    /// A standby is there, and was proven.
+    Spare,
+    /// The standby is to go on instead of this one, which serves, for this reason.
+    Swap(Verdict),
+    /// It does.
+    Swapped,
     /// Leeward itself is about to end.
     Shutdown,
 }
@@ -88,6 +97,10 @@ pub enum Event {
 pub enum Order {
     /// Start the next generation.
     Spawn,
+    /// Let the standby be the next generation.
+    Promote,
+    /// The same, while the present one still has work: say [`Event::Swapped`], or why not.
+    Swap(Verdict),
     /// Let requests through to it.
     Welcome,
     /// Shut the gate, and say [`Event::Idle`] when nothing is under way any more.
@@ -143,6 +156,10 @@ impl Lifecycle {
             (Phase::Waiting { until }, Event::Tick) if now >= until => {
                 (Phase::Starting { since: now }, Some(Order::Spawn))
             }
+            // It has started and answered already, so that nothing spins; how soon there is another one is its own matter.
+            (Phase::Waiting { .. }, Event::Spare) => {
+                (Phase::Starting { since: now }, Some(Order::Promote))
+            }
             (Phase::Waiting { .. }, Event::Renew(_)) => (Phase::Waiting { until: now }, None),
             (Phase::Waiting { .. }, Event::Shutdown) => (Phase::Over, None),
             (Phase::Starting { .. }, Event::SpawnFailed) => (self.wait(now, dice), None),
@@ -154,6 +171,8 @@ impl Lifecycle {
                 self.restarts.forget(since, now);
                 (self.phase, None)
             }
+            (Phase::Ready { .. }, Event::Swap(verdict)) => (self.phase, Some(Order::Swap(verdict))),
+            (Phase::Ready { .. }, Event::Swapped) => (Phase::Ready { since: now }, None),
             (Phase::Ready { .. }, Event::Renew(verdict)) => {
                 let until = now + self.restarts.policy.drain;
                 (Phase::Draining { verdict, until }, Some(Order::Drain))
@@ -217,7 +236,8 @@ impl Restarts {
             }
         };
         self.streak = self.streak.saturating_add(1);
-        let spread = 0.9 + 0.2 * dice.clamp(0.0, 1.0);
+        let most = f64::from(SPREAD_PERCENT) / 100.0;
+        let spread = 1.0 - most + 2.0 * most * dice.clamp(0.0, 1.0);
         wait.min(policy.backoff_most.max(policy.degraded_every))
             .min(if self.degraded {
                 wait

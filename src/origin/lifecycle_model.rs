@@ -10,8 +10,14 @@ const EVENTS: usize = 200;
 struct World {
     life: Lifecycle,
     now: Instant,
-    /// There is a process.
+    /// There is a process, and it is not frozen.
     runs: bool,
+    /// A standby has answered.
+    spare: bool,
+    /// One was frozen and is not ended yet. It does no work, and is never let go on.
+    frozen: bool,
+    /// One still works off what it has; it is asked nothing any more.
+    retires: bool,
     /// Requests reach it.
     open: bool,
     /// The wait before the last start in this row of failures, where it was not degraded.
@@ -46,6 +52,9 @@ impl World {
             life: Lifecycle::new(settings::Restart::default(), now),
             now,
             runs: false,
+            spare: false,
+            frozen: false,
+            retires: false,
             open: false,
             waited: Duration::ZERO,
             random: Random(seed),
@@ -60,9 +69,12 @@ impl World {
             Verdict::Leaking,
             Verdict::Scheduled,
         ]));
+        let swap = Event::Swap(Verdict::Requested);
         let tick = Event::Tick;
         let likely: &[Event] = match self.life.phase() {
+            Phase::Waiting { .. } if self.spare => &[Event::Spare, Event::Spare, tick, renew],
             Phase::Waiting { .. } => &[tick, tick, tick, renew],
+            Phase::Ready { .. } if self.spare => &[tick, swap, swap, Event::Exited, worse, renew],
             Phase::Starting { .. } => &[Event::Answered, Event::Exited, worse, renew, tick],
             Phase::Ready { .. } => &[tick, tick, Event::Answered, Event::Exited, worse, renew],
             Phase::Draining { .. } => &[Event::Idle, tick, Event::Exited, worse, renew],
@@ -79,24 +91,61 @@ impl World {
         let before = self.life.phase();
         let dice = self.random.below(1001) as f64 / 1000.0;
         let order = self.life.on(event, self.now, dice);
-        if matches!((before, event), (Phase::Stopping { .. }, Event::Gone)) {
+        if let (Phase::Stopping { verdict, .. }, Event::Gone) = (before, event) {
+            // With a standby at hand, the condemned is only frozen.
+            self.frozen |= self.spare && self.runs && !verdict.is_renewal();
             self.runs = false;
         }
+        // A standby comes when it has proven itself, and may go at any time.
+        self.spare = match self.random.below(8) {
+            0 => false,
+            1 => matches!(before, Phase::Ready { .. }) && !self.retires && !self.frozen,
+            _ => self.spare,
+        };
+        self.retires &= self.random.below(4) != 0;
         match order {
             Some(Order::Spawn) => {
                 assert!(!self.runs, "a second one is started beside the first");
+                self.frozen = false;
                 match self.random.below(10) {
                     0 => self.happens(Event::SpawnFailed),
                     _ => self.runs = true,
                 }
             }
-            Some(Order::Welcome) => self.open = true,
+            Some(Order::Promote) => {
+                assert!(!self.runs, "the standby works beside another");
+                match std::mem::take(&mut self.spare) {
+                    true => {
+                        self.runs = true;
+                        self.happens(Event::Answered);
+                    }
+                    // It was not well when it was asked once more.
+                    false => self.happens(Event::SpawnFailed),
+                }
+            }
+            Some(Order::Swap(verdict)) => {
+                assert!(self.open && !self.retires, "two would retire at once");
+                match std::mem::take(&mut self.spare) {
+                    true => {
+                        self.retires = true;
+                        self.happens(Event::Swapped);
+                    }
+                    false => self.happens(Event::Renew(verdict)),
+                }
+            }
+            Some(Order::Welcome) => {
+                assert!(self.runs, "the gate opens to nobody");
+                self.open = true;
+                // What was kept from work until now can go.
+                self.frozen = false;
+            }
             Some(Order::Drain) => {
                 assert!(self.open, "nothing is under way that could be waited for");
                 self.open = false;
             }
             Some(Order::End(_)) => {
                 assert!(self.runs, "there is nothing to end");
+                assert!(!self.frozen, "one frozen before is still there");
                 self.open = false;
             }
             None => {}
@@ -151,7 +200,7 @@ impl World {
                     self.now = self.now.max(until);
                     let order = self.life.on(Event::Tick, self.now, 0.5);
                     assert_eq!(order, Some(Order::Spawn));
-                    self.runs = true;
+                    (self.runs, self.frozen) = (true, false);
                 }
                 Phase::Starting { .. } => self.happens(Event::Answered),
                 Phase::Draining { .. } => self.happens(Event::Idle),
@@ -204,7 +253,7 @@ fn what_always_fails_is_degraded_and_tried_for_ever() {
                     Phase::Waiting { until } => {
                         world.now = world.now.max(until);
                         world.life.on(Event::Tick, world.now, 0.5);
-                        world.runs = true;
+                        (world.runs, world.frozen) = (true, false);
                         starts += 1;
                     }
                     Phase::Stopping { .. } => world.happens(Event::Gone),

@@ -16,6 +16,7 @@ pub mod forensics;
 mod gate;
 mod group;
 pub mod growth;
+mod held;
 mod herald;
 mod hook;
 pub mod incident;
@@ -26,11 +27,12 @@ mod observer;
 mod orphans;
 mod output;
 pub mod pid;
+mod plight;
 mod port;
 mod probe;
 mod process;
-pub mod promptness;
 pub mod quarantine;
+mod readying;
 pub mod records;
 mod renewal;
 mod roster;
@@ -58,12 +60,14 @@ use barrier::Barrier;
 use board::Board;
 use cost::Cost;
 use herald::Herald;
+use plight::Plight;
 use quarantine::Record;
 use verdict::Judgement;
 use will::Reply;
 
 pub use ending::Ending;
-pub use gate::{Gate, Generation, NoSlot, OriginSlot, Shut, Why};
+pub use gate::{Ender, Gate, Generation, NoSlot, OriginSlot, Shut, Why};
+pub use held::HeldSocket;
 pub use journal::{Journal, Retention};
 pub use probe::Reading;
 pub use quarantine::Barred;
@@ -85,7 +89,9 @@ pub struct Origin {
 /// The side that watches; it is run on the watch thread.
 pub struct Watch {
     settings: Arc<Settings>,
-    command: Option<settings::Command>,
+    process: settings::Process,
+    /// The origin's listening socket, where we hold it.
+    held: Option<HeldSocket>,
     journal: Option<Journal>,
     board: Board,
     roster: roster::Roster,
@@ -99,6 +105,9 @@ pub struct Watch {
     wishes: mpsc::Receiver<Wish>,
     /// Those who are told of incidents, while it runs.
     told: Option<hook::Queue>,
+    plight: Plight,
+    /// Those who are told when restarting does not help.
+    called: Option<hook::Queue>,
 }
 
 /// A verb on its way to the watch, and the way back.
@@ -113,21 +122,19 @@ const NUDGES: usize = 64;
 const WISHES: usize = 8;
 
 impl Origin {
-    /// The origin at `address`, not watched yet; `ledger` tells what its incidents cost. With a `command`, Leeward owns its process; without, it observes.
+    /// The origin at `address`, not watched yet; `ledger` tells what its incidents cost. `process` says who starts it: the
+    /// bundled one is told by its command.
     pub fn open(
         settings: Arc<Settings>,
         address: OriginAddr,
-        command: Option<settings::Command>,
+        process: settings::Process,
         journal: Option<Journal>,
         ledger: Ledger,
         now: Instant,
     ) -> (Self, Watch) {
-        let care = match command {
-            Some(_) => Care::Owned,
-            None => Care::Observed,
-        };
+        let care = Care::of(&process);
         let mut view = View::blank(care, address, now);
-        view.command = command.as_ref().map(|it| told(it, &view.address));
+        view.command = told(&process, &view.address);
         let shut = Shut {
             since: now,
             // It is asked at once.
@@ -151,7 +158,8 @@ impl Origin {
             quarantine: Record::new(settings.quarantine.clone()),
             barrier,
             settings,
-            command,
+            process,
+            held: None,
             journal,
             board,
             roster,
@@ -161,6 +169,8 @@ impl Origin {
             nudges,
             wishes,
             told: None,
+            plight: Plight::default(),
+            called: None,
         };
         (origin, watch)
     }
@@ -220,14 +230,20 @@ impl Origin {
 }
 
 impl Watch {
+    /// The same, with the listening socket that each generation is passed.
+    pub fn holding(mut self, held: Option<HeldSocket>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// Watches until the drain begins, then ends the origin if it is ours. Ends when that is done.
     pub async fn run(self, drain: Drain) {
         if let Some(journal) = self.journal.clone() {
             tokio::spawn(journal.sweep());
         }
-        match self.command {
-            Some(_) => supervisor::run(self, drain).await,
-            None => observer::run(self, drain).await,
+        match self.board.view.care {
+            Care::Owned | Care::Tended => supervisor::run(self, drain).await,
+            Care::Observed => observer::run(self, drain).await,
         }
     }
 }
@@ -259,14 +275,41 @@ impl Watch {
     }
 }
 
-/// The command as a person may see it: what looks like a secret is masked.
-fn told(command: &settings::Command, address: &OriginAddr) -> String {
-    let mut words = vec![command.program.clone()];
-    words.extend(
-        command
-            .arguments
-            .iter()
-            .map(|text| process::fill(text, address)),
-    );
-    redact::words(words.iter().map(String::as_str)).join(" ")
+/// What starts it, as a person may see it: what looks like a secret is masked.
+fn told(process: &settings::Process, address: &OriginAddr) -> Option<String> {
+    let of_words = |words: Vec<String>| {
+        let words: Vec<String> = words.iter().map(|it| process::fill(it, address)).collect();
+        redact::words(words.iter().map(String::as_str)).join(" ")
+    };
+    match process {
+        settings::Process::Unit(unit) => Some(unit.clone()),
+        settings::Process::Hooked(hooked) if !hooked.up().is_empty() => {
+            Some(of_words(hooked.up().to_vec()))
+        }
+        _ => process.command().map(|command| {
+            let mut words = vec![command.program.clone()];
+            words.extend(command.arguments.iter().cloned());
+            of_words(words)
+        }),
+    }
+}
+
+/// The hand of a test that plays the watch.
+#[cfg(test)]
+impl Watch {
+    /// Requests may reach this generation from now on.
+    pub fn opens(&mut self, generation: Arc<Generation>) {
+        self.board.open(generation, deadline::now());
+    }
+
+    /// They may not, for so long.
+    pub fn shuts(&mut self, why: Why, expected: Duration) {
+        let since = deadline::now();
+        let expected = since + expected;
+        self.board.shut(Shut {
+            since,
+            expected,
+            why,
+        });
+    }
 }

@@ -39,7 +39,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
     let now = deadline::now();
     let address = watch.board.view.address.clone();
     let senses = Senses::new(&watch.settings, address, None, watch.roster.clone(), now);
-    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    watch.told = hook::Queue::open("hooks.on_incident", &watch.settings.hooks.on_incident);
     watch.board.view.state = State::Starting;
     let mut observer = Observer {
         search: Search::new(&watch.board.view.address, now),

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::cgroup::Leaf;
 use super::evidence::aside;
 use super::pid::Pid;
+use crate::config::fixed::KILLED;
 use crate::ground::deadline::{self, Deadline};
 
 /// One that was ended.
@@ -40,13 +41,20 @@ pub struct Cleared {
 #[derive(Debug)]
 pub struct Started(Pid);
 
+/// A generation that lives beside another, for as long as this is kept: what it starts is no orphan of the other's.
+#[derive(Debug)]
+pub struct Living(u64);
+
+/// Those generations. It has the extent of [`STARTED`].
+static LIVING: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
 /// What we started. It has the extent of what it describes: the children of this process.
 static STARTED: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
 
 /// Set for every hook, and so for all that it starts; see `hook/occasion`.
 const HOOK: &str = "LEEWARD_ID=";
-/// After KILL, only the kernel can still hold a process.
-const KILLED: Duration = Duration::from_secs(5);
+/// In the environment of a generation that may live beside another: its number.
+pub const GENERATION: &str = "LEEWARD_GENERATION";
 /// Between two looks whether a killed one is gone.
 const AGAIN: Duration = Duration::from_millis(2);
 /// For a look at an environment, which a process that is held in the kernel may hold up.
@@ -72,12 +80,13 @@ pub fn take_in() {
     });
 }
 
-/// Stops every orphan that no hook left behind, until it is killed with the others.
+/// Stops every orphan of this generation's, until it is killed with the others.
 ///
 /// Must be called on the watch thread.
-pub async fn freeze() {
+pub async fn freeze(number: u64) {
     for pid in adopted() {
-        if !is_reaped(pid) && aside(LOOKING, move || is_of_a_hook(pid)).await == Some(false) {
+        let spared = aside(LOOKING, move || is_another_s(pid, Some(number)));
+        if !is_reaped(pid) && spared.await == Some(false) {
             signalled(pid, Signal::STOP);
         }
     }
@@ -101,6 +110,14 @@ pub async fn clear(group: Pid, leaf: Option<Leaf>) -> Cleared {
     Cleared { ended, left }
 }
 
+/// Whether this generation has started something that went its own way, or may have. Reads environments, which may take as
+/// long as the kernel holds a process.
+pub fn has_strayed(number: u64) -> bool {
+    adopted()
+        .into_iter()
+        .any(|pid| !is_another_s(pid, Some(number)))
+}
+
 /// Returns those that are left.
 async fn clear_adopted(group: Pid, killed: &mut BTreeSet<Orphan>) -> Vec<Pid> {
     let deadline = Deadline::within(KILLED);
@@ -113,7 +130,7 @@ async fn clear_adopted(group: Pid, killed: &mut BTreeSet<Orphan>) -> Vec<Pid> {
             if done.contains(&pid) {
                 continue;
             }
-            if aside(LOOKING, move || is_of_a_hook(pid)).await == Some(true) {
+            if aside(LOOKING, move || is_another_s(pid, None)).await == Some(true) {
                 spared.insert(pid);
                 continue;
             }
@@ -137,6 +154,20 @@ fn found(pid: Pid, group: Pid) -> Option<Orphan> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let comm = name.trim_end().to_owned();
     (its as u32 != group.number()).then_some(Orphan { pid, comm })
+}
+
+impl Living {
+    /// Notes a generation that is about to be started.
+    pub fn note(number: u64) -> Self {
+        living(|all| all.insert(number));
+        Self(number)
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        living(|all| all.remove(&self.0));
+    }
 }
 
 impl Started {
@@ -224,9 +255,20 @@ fn signalled(pid: Pid, signal: Signal) {
     }
 }
 
-fn is_of_a_hook(pid: Pid) -> bool {
+fn living<T>(act: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
+    act(&mut LIVING.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A hook's, or a generation's that lives and is not this one.
+fn is_another_s(pid: Pid, this: Option<u64>) -> bool {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let of_the_living = |variable: &[u8]| {
+        let text = std::str::from_utf8(variable).ok()?;
+        let number = text.strip_prefix(GENERATION)?.strip_prefix('=')?;
+        let number = number.parse().ok()?;
+        (Some(number) != this && living(|all| all.contains(&number))).then_some(())
+    };
     environment
         .split(|byte| *byte == 0)
-        .any(|variable| variable.starts_with(HOOK.as_bytes()))
+        .any(|variable| variable.starts_with(HOOK.as_bytes()) || of_the_living(variable).is_some())
 }

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use super::evidence::aside;
 use super::forensics::{Holder, Listening, accept_queue, holders};
 use super::leftover;
+use super::pid::Pid;
 use super::senses::listening;
+use crate::config::fixed::PORT_PATIENCE as PATIENCE;
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
 
-/// How long the port of an ended generation may stay taken before that is told as a fault.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(50);
 /// For a look at an environment, which a process that is held in the kernel may hold up.
@@ -37,6 +37,55 @@ pub async fn trouble(address: &OriginAddr) -> Option<String> {
         tokio::time::sleep(AGAIN).await;
     }
     None
+}
+
+/// Ends those that hold it and that a Leeward before us left behind, and says who still does a moment later. For the start
+/// of Leeward, which nobody waits for yet.
+pub fn free_at_once(address: &OriginAddr) -> Option<String> {
+    let at = listening(address);
+    let until = Instant::now() + PATIENCE;
+    let mut ended = false;
+    for Holder { pid, .. } in found(&at) {
+        ended |= leftover::end(pid);
+    }
+    while ended && !found(&at).is_empty() && Instant::now() < until {
+        std::thread::sleep(AGAIN);
+    }
+    let left = found(&at);
+    (!left.is_empty()).then(|| told(&at))
+}
+
+/// The same at any time: who holds it is looked for only where somebody does.
+pub fn taken(address: &OriginAddr) -> Option<String> {
+    let at = listening(address);
+    let is_taken =
+        matches!(at, Listening::Tcp(_)) && matches!(accept_queue(&at).known(), Some(Some(_)));
+    if is_taken {
+        free_at_once(address)
+    } else {
+        None
+    }
+}
+
+/// Who else holds the socket that we pass: it would take what is meant for the next generation. Waits a moment for it to
+/// let go.
+pub async fn rival(address: &OriginAddr) -> Option<String> {
+    let at = listening(address);
+    let deadline = Deadline::within(PATIENCE);
+    loop {
+        let here = at.clone();
+        let others = aside(2 * PATIENCE, move || found(&here)).await;
+        let others: Vec<Holder> = others.unwrap_or_default();
+        let mut others = others.iter().filter(|it| Some(it.pid) != Pid::own());
+        let rival = others.next()?;
+        if deadline.is_past(deadline::now()) {
+            let Holder { pid, comm, .. } = rival;
+            return Some(format!(
+                "{comm} (process {pid}) still holds the socket of the generation before, {at}"
+            ));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Ends those that hold it and that a Leeward before us left behind.

@@ -20,6 +20,7 @@ use super::probe::{self, Reading};
 use super::roster::{Roster, VisitSeen, serving};
 use super::verdict::{self, Doing, Evidence, Judgement, Limits, Verdict};
 use super::view::View;
+use crate::config::fixed::{ALERT, CALM, EXAMINING, NOTICED};
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
@@ -58,10 +59,6 @@ pub struct Senses {
 /// What is under way.
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Between two looks at the process while nothing is wrong; each costs some tens of microseconds.
-pub(super) const CALM: Duration = Duration::from_millis(500);
-/// The same while something is.
-pub(super) const ALERT: Duration = Duration::from_millis(100);
 /// Between two probes of an origin that is starting, at the most. It begins with the least, since many start within
 /// milliseconds, and everybody waits for it; whoever takes longer is asked each time a quarter of that has passed.
 const STARTING: Duration = Duration::from_millis(50);
@@ -70,10 +67,6 @@ const JUST_STARTED: Duration = Duration::from_millis(5);
 const RUMMAGE: Duration = Duration::from_secs(30);
 /// The first is soon after its start.
 const FIRST_RUMMAGE: Duration = Duration::from_secs(2);
-/// A close look is given this long.
-pub(super) const EXAMINING: Duration = Duration::from_millis(500);
-/// A silence shorter than this is no reason to look closer.
-const NOTICED: Duration = Duration::from_millis(300);
 
 impl Senses {
     /// Begins to watch whatever listens at `address`; `pid` is the process, if it is ours. Another's is looked at once
@@ -126,6 +119,11 @@ impl Senses {
         }
         self.process = process;
         self.next_look = deadline::now();
+    }
+
+    /// It serves from now on: these are the visits it is judged by.
+    pub fn serves(&mut self, roster: Roster) {
+        self.roster = roster;
     }
 
     /// What the process looked like at the last look, if there was one.

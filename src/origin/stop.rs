@@ -1,12 +1,13 @@
-//! The ladder: how a group of processes is ended, and cleared away.
+//! The ladder: how the process of the origin is ended.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::group::obituary;
+use super::pid::Pid;
 use super::process::Process;
 use super::verdict::{Confidence, Verdict};
+use crate::config::fixed::KILLED;
 use crate::config::settings;
 use crate::ground::deadline::Deadline;
 
@@ -21,9 +22,6 @@ pub enum Ladder {
     Abort(Duration),
 }
 
-/// After KILL, only the kernel can still hold a process.
-const KILLED: Duration = Duration::from_secs(5);
-
 /// The ladder for a verdict.
 pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Restart) -> Ladder {
     match (verdict, confidence) {
@@ -37,17 +35,20 @@ pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Resta
     }
 }
 
-/// Goes down the ladder; `true` when the process has exited, `false` when even KILL did not end it in time.
+/// Goes down the ladder, a command of the operator's first; `true` when the process has exited, `false` when even KILL did not end it in time.
 pub async fn descend(process: &Process, ladder: Ladder) -> bool {
+    if process.is_ended_by_hook(ladder).await {
+        return true;
+    }
     let asked = match ladder {
         Ladder::Kill => None,
         Ladder::Term(grace) => Some((Signal::TERM, "TERM", grace)),
         Ladder::Abort(grace) => Some((Signal::ABORT, "ABRT", grace)),
     };
     if let Some((signal, name, grace)) = asked {
-        process.signal(signal);
+        process.signal(signal).await;
         // Whoever is frozen hears of it only then.
-        process.signal(Signal::CONT);
+        process.signal(Signal::CONT).await;
         if Deadline::within(grace)
             .bound(process.exited())
             .await
@@ -55,23 +56,16 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
         {
             return true;
         }
-        tracing::warn!(pid = %process.pid(), "the origin did not end within {grace:?} of {name}; KILL follows");
+        tracing::warn!(
+            pid = process.pid().map(Pid::number),
+            "the origin did not end within {grace:?} of {name}; KILL follows"
+        );
     }
-    process.signal(Signal::KILL);
+    process.signal(Signal::KILL).await;
     Deadline::within(KILLED)
         .bound(process.exited())
         .await
         .is_ok()
-}
-
-/// Kills what is left of the group, reaps its first process, and says how that ended.
-pub fn clear(process: Process) -> String {
-    // Before the reaping: until then the group's number can't be another's.
-    process.signal(Signal::KILL);
-    match process.reap() {
-        Ok(status) => obituary(status),
-        Err(error) => format!("ended, but cannot be reaped: {error}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! Keeps an origin of ours alive: one owner of its process, one loop, one order at a time.
 
+mod attend;
 mod end;
+mod plight;
+mod relief;
+mod standby;
+mod start;
 mod wishes;
 mod wound;
 
@@ -9,31 +14,35 @@ use std::time::{Duration, Instant};
 
 use super::cgroup::Domain;
 use super::gate::{Ender, Generation};
-use super::herald::Herald;
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
+use super::orphans::Living;
 use super::probe::Reading;
-use super::process::Process;
+use super::process::{Change, Process};
 use super::renewal::{Life, Renewal};
 use super::roster::Roster;
 use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
 use super::will::Stance;
-use super::{Watch, Wish, concurrency, evidence, hook, orphans, port};
-use crate::config::{obstacle, settings};
+use super::{Watch, Wish, concurrency, hook, orphans};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
+use standby::{Noticed, Standby};
+use start::Means;
 use wound::{Scar, Wound};
 
 struct Supervisor {
     watch: Watch,
-    command: settings::Command,
+    means: Means,
     domain: Option<Domain>,
     life: Lifecycle,
     current: Option<Current>,
     wound: Option<Wound>,
     scar: Option<Scar>,
     start_took: Duration,
+    /// Of the generations so far, the last one's.
+    numbers: u64,
+    standby: Option<Standby>,
 }
 
 /// The generation there is, from its spawn to its burial.
@@ -42,6 +51,10 @@ struct Current {
     senses: Senses,
     open: Option<(Arc<Generation>, Ender)>,
     spawned: Instant,
+    /// From then to its first answer, where that was long ago.
+    took: Option<Duration>,
+    /// What it starts is nobody else's orphan.
+    living: Option<Living>,
     last: Option<(Judgement, Evidence)>,
     renewal: Renewal,
     never_answered: bool,
@@ -51,50 +64,75 @@ struct Current {
 enum Next {
     Event(Event),
     Wish(Wish),
+    /// Of the process.
+    Change(Change),
+    Standby(Noticed),
     /// What the operator wanted was for a time, and that is over.
     StanceOver,
 }
 
 /// Between two looks whether anything is under way still.
 const DRAINED: Duration = Duration::from_millis(20);
-/// For a look at what a command needs.
-const LOOKING: Duration = Duration::from_millis(200);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
 /// Supervises until the drain begins, ends the origin, and returns.
 pub async fn run(mut watch: Watch, mut drain: Drain) {
-    let Some(command) = watch.command.take() else {
-        return;
-    };
-    orphans::take_in();
-    watch.told = hook::Queue::open(&watch.settings.hooks.on_incident);
+    let means = Means::of(&watch.process, &watch.board.view.address);
+    if !watch.process.is_foreign() {
+        orphans::take_in();
+    }
+    let hooks = &watch.settings.hooks;
+    watch.told = hook::Queue::open("hooks.on_incident", &hooks.on_incident);
+    watch.called = hook::Queue::open("hooks.on_degraded", &hooks.on_degraded);
     let now = deadline::now();
+    let home = &watch.board.view.address;
     let mut supervisor = Supervisor {
+        standby: Standby::wanted(&watch.settings, home, now),
+        numbers: 0,
         life: Lifecycle::new(watch.settings.restart.clone(), now),
+        domain: match watch.process.is_foreign() {
+            true => None,
+            false => Domain::claim(),
+        },
         watch,
-        command,
-        domain: Domain::claim(),
+        means,
         current: None,
         wound: None,
         scar: None,
         start_took: USUAL_START,
     };
+    supervisor.announce();
     loop {
         match supervisor.next(&mut drain).await {
             Next::Event(event) => supervisor.take(event).await,
             Next::Wish(wish) => supervisor.grant(wish).await,
+            Next::Change(Change::Exited) => supervisor.take(Event::Exited).await,
+            Next::Change(Change::Ended) => supervisor.part().await,
+            Next::Change(Change::Known) => supervisor.recognise(),
+            Next::Change(Change::Rests) => supervisor.rest(),
+            Next::Standby(noticed) => supervisor.attend(noticed).await,
             Next::StanceOver => supervisor.resume(),
         }
         supervisor.watch.release_due(deadline::now());
         supervisor.settle(deadline::now()).await;
+        supervisor.weigh(deadline::now());
         if supervisor.life.phase() == Phase::Over {
             break;
         }
     }
-    if let Some(queue) = supervisor.watch.told.take() {
-        queue.close().await;
+    if let Some(standby) = &mut supervisor.standby {
+        standby
+            .gone(supervisor.watch.settings.restart.grace_drain)
+            .await;
     }
+    let closing = |queue: Option<hook::Queue>| async {
+        if let Some(queue) = queue {
+            queue.close().await;
+        }
+    };
+    let watch = &mut supervisor.watch;
+    tokio::join!(closing(watch.told.take()), closing(watch.called.take()));
 }
 
 impl Supervisor {
@@ -103,19 +141,27 @@ impl Supervisor {
         let phase = self.life.phase();
         let is_final = self.is_final();
         let over = self.watch.board.view.stance.until();
+        if self.current.is_none() && self.has_spare() && matches!(phase, Phase::Waiting { .. }) {
+            return Next::Event(Event::Spare);
+        }
+        let plight = self.plight_due();
         let Some(current) = &mut self.current else {
             let Phase::Waiting { until } = phase else {
                 return Next::Event(Event::Gone);
             };
             return tokio::select! {
+                noticed = attention(&mut self.standby, false) => Next::Standby(noticed),
                 () = tokio::time::sleep_until(until.into()) => Next::Event(Event::Tick),
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
+                () = self.means.come_back() => Next::Event(Event::Renew(Verdict::Requested)),
+                () = deadline::reached(plight) => Next::Event(Event::Tick),
             };
         };
         let generation = current.open.as_ref().map(|(it, _)| it.clone());
         let is_draining = matches!(phase, Phase::Draining { .. });
+        let is_ready = matches!(phase, Phase::Ready { .. });
         if is_draining && is_idle(generation.as_deref(), &self.watch.roster) {
             return Next::Event(Event::Idle);
         }
@@ -125,9 +171,10 @@ impl Supervisor {
         let reading = tokio::select! {
             biased;
             _ = drain.begun(), if !is_final => return Next::Event(Event::Shutdown),
-            () = current.process.exited() => return Next::Event(Event::Exited),
+            change = current.process.changed() => return Next::Change(change),
             reading = noticed => reading,
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
+            noticed = attention(&mut self.standby, is_ready) => return Next::Standby(noticed),
             () = deadline::reached(over) => return Next::StanceOver,
             () = tokio::time::sleep(DRAINED), if is_draining => return Next::Event(Event::Tick),
         };
@@ -149,9 +196,10 @@ impl Supervisor {
         let stance = view.stance;
         current.senses.describe(view, judgement.clone(), &evidence);
         self.watch.hear(&judgement);
-        let event = match judgement.act && !stance.lets_be() {
+        let is_known = current.process.is_known();
+        let event = match judgement.act && is_known && !stance.lets_be() {
             true => Event::Condemned(judgement.verdict),
-            false if answered => Event::Answered,
+            false if answered && is_known => Event::Answered,
             false => Event::Tick,
         };
         let renewed = match (event, self.life.phase(), stance) {
@@ -168,17 +216,24 @@ impl Supervisor {
             _ => None,
         };
         current.last = Some((judgement, evidence));
-        renewed.map_or(event, Event::Renew)
+        renewed.map_or(event, |verdict| self.renewal(verdict))
     }
 
     /// Takes one event and carries out what it orders, and what comes of that.
     async fn take(&mut self, event: Event) {
+        if event == Event::Shutdown
+            && let Some(standby) = &mut self.standby
+        {
+            standby.dismiss(self.watch.settings.restart.grace_drain);
+        }
         let mut event = Some(event);
         while let Some(happened) = event.take() {
             let order = self.life.on(happened, deadline::now(), dice());
             self.tell();
             event = match order {
                 Some(Order::Spawn) => self.spawn().await,
+                Some(Order::Promote) => self.promote().await,
+                Some(Order::Swap(verdict)) => self.swap(verdict).await,
                 Some(Order::Welcome) => self.welcome().await,
                 Some(Order::Drain) => self.drain(),
                 Some(Order::End(verdict)) => self.end(verdict).await,
@@ -196,85 +251,34 @@ impl Supervisor {
         stopping && self.current.as_ref().is_some_and(exited)
     }
 
-    async fn spawn(&mut self) -> Option<Event> {
-        if let Some(trouble) = port::trouble(&self.watch.board.view.address).await {
-            return self.fail_start(trouble);
-        }
-        let view = &mut self.watch.board.view;
-        let leaf = self
-            .domain
-            .as_ref()
-            .and_then(|it| it.leaf(view.generation + 1));
-        let restart = &self.watch.settings.restart;
-        let process = match Process::spawn(&self.command, &view.address, restart, leaf) {
-            Ok(process) => process,
-            Err(error) => {
-                let trouble = self.obstacle().await;
-                let trouble = trouble.unwrap_or_else(|| error.to_string());
-                return self.fail_start(format!("it cannot be started: {trouble}"));
-            }
-        };
-        // What the visits met that were with the generation before says nothing of this one.
-        while self.watch.nudges.try_recv().is_ok() {}
+    /// It answers: measure how many it serves at once, unless that is known, and let requests through.
+    async fn welcome(&mut self) -> Option<Event> {
+        self.admit().await;
         let now = deadline::now();
-        self.watch.herald = Herald::new();
-        view.generation += 1;
-        view.started = Some(now);
-        view.pid = Some(process.pid());
-        view.judgement = None;
-        tracing::info!(generation = view.generation, pid = %process.pid(), command = view.command, "origin started");
-        let senses = Senses::new(
-            &self.watch.settings,
-            view.address.clone(),
-            Some(process.pid()),
-            self.watch.roster.clone(),
-            now,
-        );
-        self.current = Some(Current {
-            process,
-            senses,
-            open: None,
-            spawned: now,
-            last: None,
-            renewal: Renewal::default(),
-            never_answered: true,
-        });
+        self.heal(now).await;
+        self.relieved(now);
         None
     }
 
-    /// What is missing on this machine for the command, looked for aside: a dead disk must not hold us up.
-    async fn obstacle(&self) -> Option<String> {
-        let command = self.command.clone();
-        evidence::aside(LOOKING, move || obstacle(&command))
-            .await
-            .flatten()
-    }
-
-    fn fail_start(&mut self, trouble: String) -> Option<Event> {
-        tracing::error!(trouble, "the origin cannot be started");
-        self.watch.board.view.trouble = Some(trouble);
-        Some(Event::SpawnFailed)
-    }
-
-    /// It answers: measure how many it serves at once, unless that is known, and let requests through.
-    async fn welcome(&mut self) -> Option<Event> {
-        let current = self.current.as_mut()?;
+    /// Lets requests through to the current generation.
+    async fn admit(&mut self) {
+        let Some(current) = self.current.as_mut() else {
+            return;
+        };
         let settings = &self.watch.settings.origin;
         let view = &mut self.watch.board.view;
         let slots = concurrency::settle(view, settings).await;
         let now = deadline::now();
-        self.start_took = now - current.spawned;
+        self.start_took = current.took.unwrap_or(now - current.spawned);
         view.start_took = Some(self.start_took);
         view.trouble = None;
-        let pid = Some(current.process.pid());
+        let pid = current.process.pid();
         let (number, address) = (view.generation, view.address.clone());
         let (generation, ender) = Generation::begin_of(pid, number, address, slots);
         current.open = Some((generation.clone(), ender));
         current.never_answered = false;
         tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");
         self.watch.board.open(generation, now);
-        self.heal(now).await;
-        None
     }
 
     fn is_final(&self) -> bool {
@@ -310,7 +314,17 @@ impl Supervisor {
             );
         }
         board.view.enter(state, now);
+        board.view.standby = self.standby.as_ref().map(Standby::seen);
+        board.view.frozen = self.standby.as_ref().and_then(Standby::kept);
         board.publish();
+    }
+}
+
+/// The next thing to look after of the standby; never where there is none.
+async fn attention(standby: &mut Option<Standby>, may_start: bool) -> Noticed {
+    match standby {
+        Some(standby) => standby.notice(may_start).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,24 +7,28 @@
 //! bytes are taken back first: we accept what waits to be accepted, and empty the other sockets, by descriptors of the
 //! origin's that the kernel lends us (`pidfd_getfd(2)`). Where it lends none there is no proof.
 //!
-//! An origin that exited by itself leaves no proof, for its sockets went with it; but what it had handed its door to, a
-//! worker or a daemon, is frozen like itself, and proves what waits there.
+//! An origin that exited by itself leaves no proof, for its sockets went with it. But what it had handed its door to, a worker
+//! or a daemon, is frozen like itself, and proves what waits there; and where we hold its listening socket, what it had not
+//! accepted is still there. It would be the next generation's to answer, so it is always taken back.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, recv};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 
 use super::evidence::aside;
 use super::forensics::{Holder, Listening, connection, holders_with, is_stopped};
+use super::held::{self, HeldSocket, is_ready};
 use super::orphans;
+use super::pid::Pid;
 use super::process::Process;
 use super::roster::{Roster, VisitId};
 use super::stop::Ladder;
+use crate::config::fixed::{PROVEN, PROVING, RESETTING};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline;
 
@@ -39,6 +43,14 @@ pub struct Unread {
     shared: Vec<OwnedFd>,
 }
 
+/// What keeps a frozen origin from reading what it has not read, beside its freeze.
+struct Grip {
+    /// It will be continued.
+    runs_on: bool,
+    /// Its listening socket, which the next generation gets as it is.
+    door: Option<OwnedFd>,
+}
+
 /// One visit of which nothing was read.
 struct Candidate {
     visit: VisitId,
@@ -50,22 +62,18 @@ struct Candidate {
 /// For all threads of the origin to stop. A signal takes microseconds to get there, but each thread has to run for it, and
 /// the host may be busy.
 const STOPPING: Duration = Duration::from_millis(500);
-/// For the whole proof, which takes some milliseconds: on a host with thirty processes for each processor it took more
-/// than half a second, and a wait is better than a request that is lost.
-const PROVING: Duration = Duration::from_secs(2);
-/// For the edge threads to reset the connections of visits that ended.
-const RESETTING: Duration = Duration::from_millis(200);
 /// So many visits are looked at, the oldest first.
 const MOST: usize = 1024;
 
 /// Freezes the origin and proves what it has not read; `ladder` is how it is to end. It stays frozen, until it is
 /// killed or continued. Takes some milliseconds; nothing is done where no visit is under way, or over a unix socket, whose
-/// peer the kernel does not tell.
+/// peer the kernel does not tell. `held` is its listening socket, where we hold it.
 pub async fn prove(
-    process: &Process,
+    (process, number): (&Process, u64),
     address: &OriginAddr,
     roster: &Roster,
     ladder: Ladder,
+    held: Option<&HeldSocket>,
 ) -> Unread {
     let OriginAddr::Tcp(at) = *address else {
         return Unread::default();
@@ -73,18 +81,21 @@ pub async fn prove(
     if roster.visits(deadline::now(), 1).is_empty() {
         return Unread::default();
     }
-    process.signal(Signal::STOP);
+    process.signal(Signal::STOP).await;
     if ladder == Ladder::Kill {
         // They have no grace either.
-        orphans::freeze().await;
+        orphans::freeze(number).await;
     }
     let visits = roster.visits(deadline::now(), MOST);
     let peers = visits.iter().filter_map(|it| Some((it.id, it.local?)));
     let peers: Vec<_> = peers.collect();
-    let runs_on = ladder != Ladder::Kill;
+    let grip = Grip {
+        runs_on: ladder != Ladder::Kill,
+        door: held.and_then(|held| held.handle().ok()),
+    };
     let until = Instant::now() + PROVING;
-    let limit = PROVING + STOPPING;
-    let found = aside(limit, move || look(at, &peers, runs_on, until)).await;
+    let limit = PROVING + PROVEN;
+    let found = aside(limit, move || look(at, &peers, &grip, until)).await;
     if found.is_none() {
         tracing::warn!("what the origin has not read could not be proven within {limit:?}");
     }
@@ -106,14 +117,14 @@ impl Unread {
         if self.shared.is_empty() {
             return true;
         }
-        let limit = RESETTING + Duration::from_millis(100);
+        let limit = RESETTING + PROVEN;
         aside(limit, move || self.shared.iter().all(is_emptied))
             .await
             .unwrap_or(false)
     }
 }
 
-fn look(at: SocketAddr, visits: &[(VisitId, SocketAddr)], runs_on: bool, until: Instant) -> Unread {
+fn look(at: SocketAddr, visits: &[(VisitId, SocketAddr)], grip: &Grip, until: Instant) -> Unread {
     let mut unread = Unread::default();
     let before = candidates(at, visits);
     if before.is_empty() {
@@ -134,8 +145,11 @@ fn look(at: SocketAddr, visits: &[(VisitId, SocketAddr)], runs_on: bool, until: 
         let same = |it: &Candidate| it.visit == now.visit && it.inode == now.inode;
         before.iter().any(same) && is_held(now.inode)
     });
-    if runs_on {
-        unread.keep_from(&holders, &mut proven, until);
+    if let Some(door) = &grip.door {
+        unread.keep_from_next(door, &mut proven, until);
+    }
+    if grip.runs_on {
+        unread.keep_from(&holders, grip, &mut proven, until);
     }
     unread.visits = proven.iter().map(|it| it.visit).collect();
     unread
@@ -150,12 +164,16 @@ fn candidates(at: SocketAddr, visits: &[(VisitId, SocketAddr)]) -> Vec<Candidate
     visits.iter().filter_map(unread).collect()
 }
 
-/// All who could read: they hold the door, or one of the connections.
+/// All others who could read: they hold the door, or one of the connections.
 fn holding(at: SocketAddr, candidates: &[Candidate], until: Instant) -> Option<Vec<Holder>> {
     let accepted: Vec<_> = candidates.iter().map(|it| it.inode).collect();
     let seen = holders_with(&Listening::Tcp(at), &accepted, until);
     let seen = seen.known().cloned()?;
-    (!seen.truncated).then_some(seen.found)
+    let others = seen
+        .found
+        .into_iter()
+        .filter(|it| Some(it.pid) != Pid::own());
+    (!seen.truncated).then(|| others.collect())
 }
 
 fn all_stopped(holders: &[Holder], until: Instant) -> bool {
@@ -171,9 +189,23 @@ fn all_stopped(holders: &[Holder], until: Instant) -> bool {
 }
 
 impl Unread {
-    /// Takes back what waits to be accepted, and gets hold of what was accepted; what it cannot get is not proven.
-    fn keep_from(&mut self, holders: &[Holder], proven: &mut Vec<Candidate>, until: Instant) {
-        let waits = proven.iter().any(|it| it.inode == 0);
+    /// Takes back what waits to be accepted at a door of ours.
+    fn keep_from_next(&mut self, door: &OwnedFd, proven: &mut Vec<Candidate>, until: Instant) {
+        let taken = self.take_in(door, until);
+        proven.retain(|it| it.inode != 0 || taken.contains(&it.peer));
+    }
+
+    /// Takes back what waits to be accepted at a door of the origin's, and gets hold of what was accepted; what it cannot get
+    /// is not proven.
+    fn keep_from(
+        &mut self,
+        holders: &[Holder],
+        grip: &Grip,
+        proven: &mut Vec<Candidate>,
+        until: Instant,
+    ) {
+        let is_ours = grip.door.is_some();
+        let waits = !is_ours && proven.iter().any(|it| it.inode == 0);
         let mut taken = Vec::new();
         let mut seen = Vec::new();
         for holder in holders {
@@ -192,13 +224,20 @@ impl Unread {
             seen.push(holder.inode);
             match is_connection {
                 true => self.shared.push(descriptor),
-                false => taken.extend(accepted(descriptor, &mut self.accepted, until)),
+                false => taken.extend(self.take_in(&descriptor, until)),
             }
         }
         proven.retain(|it| match it.inode {
-            0 => taken.contains(&it.peer),
+            0 => is_ours || taken.contains(&it.peer),
             inode => seen.contains(&inode),
         });
+    }
+
+    /// Accepts all that wait, and says whose they are.
+    fn take_in(&mut self, door: &OwnedFd, until: Instant) -> Vec<SocketAddr> {
+        let (connections, peers): (Vec<_>, Vec<_>) = held::waiting(door, until).into_iter().unzip();
+        self.accepted.extend(connections);
+        peers.into_iter().flatten().collect()
     }
 }
 
@@ -210,21 +249,6 @@ fn lent(holder: &Holder) -> io::Result<OwnedFd> {
     Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
 }
 
-/// Accepts all that wait at a door whose keeper is frozen, into `kept`, and says whose they are.
-fn accepted(door: OwnedFd, kept: &mut Vec<OwnedFd>, until: Instant) -> Vec<SocketAddr> {
-    let door = TcpListener::from(door);
-    let mut peers = Vec::new();
-    // Whether the door makes one wait is the origin's to say: so it is asked only for what is there.
-    while Instant::now() < until && is_ready(&door, PollFlags::IN, Duration::ZERO) {
-        let Ok((connection, peer)) = door.accept() else {
-            break;
-        };
-        peers.push(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
-        kept.push(connection.into());
-    }
-    peers
-}
-
 /// Waits until our end has reset the connection, so that nothing more can come, and reads what had.
 fn is_emptied(connection: &OwnedFd) -> bool {
     if !is_ready(connection, PollFlags::HUP, RESETTING) {
@@ -233,12 +257,4 @@ fn is_emptied(connection: &OwnedFd) -> bool {
     let mut scrap = vec![0; 64 << 10];
     while recv(connection, &mut scrap[..], RecvFlags::DONTWAIT).is_ok_and(|(_, read)| read > 0) {}
     true
-}
-
-fn is_ready(descriptor: impl AsFd, flags: PollFlags, limit: Duration) -> bool {
-    let limit = Timespec::try_from(limit).ok();
-    // A reset is told whatever one asks for.
-    let asked = flags - PollFlags::HUP;
-    let mut asked = [PollFd::from_borrowed_fd(descriptor.as_fd(), asked)];
-    poll(&mut asked, limit.as_ref()).is_ok_and(|_| asked[0].revents().intersects(flags))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::fixed::{PROOF, SPINS};
+
 mod evidence;
 
 pub use evidence::{Doing, Evidence, Held, Voice};
@@ -90,10 +92,6 @@ pub struct Limits {
 
 /// Above this share of one processor, a process is running and not waiting.
 const SPINNING: f64 = 0.5;
-/// A wait must have been seen to go on for this part of `hang.certain`, beside the silence itself.
-pub(super) const PROOF: u32 = 3;
-/// So many times `hang.silent` a process that burns a processor may be silent: it is at work on something.
-pub(super) const SPINS: u32 = 3;
 
 /// What `evidence` says.
 pub fn judge(evidence: &Evidence, limits: &Limits) -> Judgement {

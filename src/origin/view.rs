@@ -12,6 +12,7 @@ use super::probe::Reading;
 use super::quarantine::Barred;
 use super::verdict::{Judgement, Verdict};
 use super::will::Stance;
+use crate::config::settings;
 use crate::ground::addr::OriginAddr;
 
 /// The word a user sees for the origin: a total function of phase and verdict.
@@ -40,8 +41,21 @@ pub enum State {
 pub enum Care {
     /// It starts, ends and restarts it.
     Owned,
+    /// Somebody else starts it; it ends and restarts it by whoever that is.
+    Tended,
     /// It only looks and tells.
     Observed,
+}
+
+impl Care {
+    /// What is done for an origin that is started so.
+    pub fn of(process: &settings::Process) -> Self {
+        match process {
+            settings::Process::Observed => Self::Observed,
+            process if process.is_foreign() => Self::Tended,
+            _ => Self::Owned,
+        }
+    }
 }
 
 /// The origin at one instant.
@@ -95,8 +109,55 @@ pub struct View {
     pub incidents: Vec<Summary>,
     /// Why the last start failed, if it did.
     pub trouble: Option<String>,
+    /// The standby, where one is wanted.
+    pub standby: Option<Spare>,
+    /// A hung generation that is kept frozen.
+    pub frozen: Option<Frozen>,
     /// The requests that are kept from it, the last one last; those whose time is just over, too.
     pub quarantine: Arc<[Barred]>,
+}
+
+/// The standby at one instant.
+#[derive(Debug, Clone)]
+pub struct Spare {
+    /// How it is.
+    pub readiness: Readiness,
+    /// Its process, if there is one.
+    pub pid: Option<Pid>,
+    /// Which generation it is or would be.
+    pub generation: Option<u64>,
+    /// Where it listens.
+    pub address: Option<OriginAddr>,
+    /// When it was started.
+    pub started: Option<Instant>,
+    /// When it answered last.
+    pub answered: Option<Instant>,
+    /// Why there is none, or why the one before went.
+    pub trouble: Option<String>,
+}
+
+/// How a standby is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// There is none just now.
+    Absent,
+    /// It has not answered yet.
+    Starting,
+    /// It answers, and can take over.
+    Proven,
+    /// It answered, and something is wrong with it.
+    Doubtful,
+}
+
+/// A hung generation that is kept for a debugger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frozen {
+    /// Its process.
+    pub pid: Option<Pid>,
+    /// Which it was.
+    pub generation: u64,
+    /// It is ended then.
+    pub until: Instant,
 }
 
 /// How many probes ended, by what came of them.
@@ -161,6 +222,21 @@ impl State {
     }
 }
 
+impl Readiness {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Absent, Self::Starting, Self::Proven, Self::Doubtful];
+
+    /// One lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Starting => "starting",
+            Self::Proven => "proven",
+            Self::Doubtful => "doubtful",
+        }
+    }
+}
+
 impl View {
     /// The picture before anything is known.
     pub fn blank(care: Care, address: OriginAddr, now: Instant) -> Self {
@@ -189,6 +265,8 @@ impl View {
             probes: Probes::default(),
             incidents: Vec::new(),
             trouble: None,
+            standby: None,
+            frozen: None,
             quarantine: Arc::default(),
         }
     }

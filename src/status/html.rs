@@ -45,6 +45,12 @@ impl Html {
         self
     }
 
+    /// Adds markup that was drawn before, by [`Html::into_string`].
+    pub(super) fn drawn(mut self, markup: &str) -> Self {
+        self.0.push_str(markup);
+        self
+    }
+
     /// Adds another piece.
     pub(super) fn add(mut self, piece: Self) -> Self {
         self.0.push_str(&piece.0);

@@ -1,10 +1,12 @@
 //! Tells what is known of the origin and its traffic, to people and to machines, and passes on what operators want.
 //!
-//! A [`Snapshot`] is every fact at one instant. `/status.json` is the snapshot itself; `metrics` and `page` are
-//! functions of it, and `terminal` of the JSON. `routes` chooses between them, `server` bounds who may ask and for how
+//! A [`Snapshot`] is every fact at one instant, and `history` remembers the last hour. `/status.json` is the snapshot
+//! itself; `metrics` and `page` are functions of it, and `terminal` of the JSON. `events` sends what changed on the page. `routes` chooses between them, `server` bounds who may ask and for how
 //! long, `host` turns away pages that came in under a foreign name, `shelf` reads incidents, `verbs` judges who may
 //! have what carried out, `socket` is the door for those who may, and `story` tells one in a terminal.
 
+mod events;
+mod history;
 mod host;
 mod html;
 mod metrics;
@@ -22,15 +24,17 @@ pub mod verbs;
 mod words;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::config::settings::Hang;
+use crate::config::settings::{Bound, Hang};
+use crate::ground::deadline;
 use crate::ground::ledger::Ledger;
 use crate::origin::{Journal, Origin};
+use history::{History, Point, Totals};
 
 pub use snapshot::Snapshot;
 
@@ -58,6 +62,8 @@ pub struct Facts {
     pub patience: Duration,
     /// How long silence lasts before it is a hang.
     pub hang: Hang,
+    /// Every wait that has a limit.
+    pub waits: Vec<Bound>,
 }
 
 /// What other rooms hold, read at the moment of the snapshot.
@@ -85,6 +91,51 @@ pub struct Source {
     pub facts: Facts,
     /// Reads what changes and is in no ledger. It is called on the watch thread and must not block.
     pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
+    history: Mutex<History>,
+}
+
+impl Source {
+    /// The facts of these; what is told of the last hour begins with `now`.
+    pub fn new(
+        origin: Origin,
+        ledger: Ledger,
+        facts: Facts,
+        gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
+        now: Instant,
+    ) -> Self {
+        let history = History::new(Totals::of(&ledger, now));
+        Self {
+            origin,
+            ledger,
+            facts,
+            gauges,
+            history: Mutex::new(history),
+        }
+    }
+
+    /// Exchanges a second, lately.
+    fn rate(&self) -> Option<f64> {
+        self.history().last().map(|it| it.requests_per_second)
+    }
+
+    /// The points of the last hour.
+    fn hour(&self, now: Instant) -> Vec<Point> {
+        self.history().points(now)
+    }
+
+    /// Notes a point of the hour each time one is due, for ever.
+    async fn remember(&self) {
+        loop {
+            let due = self.history().due();
+            tokio::time::sleep_until(due.into()).await;
+            let totals = Totals::of(&self.ledger, deadline::now());
+            self.history().note(totals);
+        }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where this room can be asked.
@@ -102,6 +153,7 @@ pub struct Doors {
 ///
 /// Belongs on the watch thread, and costs it little: 32 connections at most at each door, each 15 s at most.
 pub async fn serve(doors: Doors, source: Arc<Source>, journal: Option<Journal>) {
+    let remembering = source.clone();
     let routes = Arc::new(routes::Routes::new(source, journal, doors.token));
     let network = async {
         if let Some(listener) = doors.network {
@@ -113,7 +165,7 @@ pub async fn serve(doors: Doors, source: Arc<Source>, journal: Option<Journal>) 
             server::run(listener, routes.clone()).await;
         }
     };
-    tokio::join!(network, socket);
+    tokio::join!(network, socket, remembering.remember());
 }
 
 impl Facts {

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::header::{REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
+use tokio::sync::Semaphore;
 
+use super::events::{self, Events};
+use super::history::Hour;
 use super::host::{self, Turned};
 use super::metrics::{self, Form};
+use super::server::Lease;
 use super::shelf::{self, NoIncident, Shelf};
 use super::verbs::{self, Refused, Via};
 use super::{Snapshot, Source, page};
@@ -21,22 +25,26 @@ use crate::origin::{Care, Journal, State, Verb};
 /// Everything that can be asked for.
 pub(super) struct Routes {
     source: Arc<Source>,
-    shelf: Shelf,
+    shelf: Arc<Shelf>,
     token: Option<Arc<str>>,
+    watchers: Arc<Semaphore>,
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, Events>>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
+const EVENTS: &str = "text/event-stream";
 
 /// What a lost visitor is told.
 const MAP: &str = "\
 /             the status page
 /status.json  the same for programs
+/history.json the last hour, a point for each ten seconds
+/events       what changes on the page, once a second
 /metrics      OpenMetrics
-/incidents    the last hundred incidents; one of them at /incidents/ID
+/incidents    the last hundred incidents; one of them at /incidents/ID, or /incidents/ID.json
 /livez        fails when restarting the origin does not help; where it is only observed, when it hangs
 /readyz       fails while requests do not reach the origin
 /startupz     fails until the origin has answered for the first time
@@ -63,19 +71,21 @@ impl Routes {
     ) -> Self {
         Self {
             source,
-            shelf: Shelf::new(journal),
+            shelf: Arc::new(Shelf::new(journal)),
             token,
+            watchers: Arc::new(Semaphore::new(events::WATCHERS)),
         }
     }
 
     /// The answer to any request. The body of one to HEAD is left out by the server, its length told.
-    pub(super) async fn answer<B>(&self, request: &Request<B>, via: Via) -> Answer {
+    pub(super) async fn answer<B>(&self, request: &Request<B>, via: Via, lease: &Lease) -> Answer {
         let admitted = match via {
             Via::Network => host::admit(request),
             Via::Socket => Ok(()),
         };
         let mut answer = match admitted {
             Err(turned) => turn_away(turned),
+            Ok(()) if is_for_events(request) => self.events(lease),
             Ok(()) => self.route(request, via).await,
         };
         guard(answer.headers_mut());
@@ -125,17 +135,58 @@ impl Routes {
         }
     }
 
+    /// What changes on the page, for as long as somebody looks.
+    fn events(&self, lease: &Lease) -> Answer {
+        let Ok(place) = self.watchers.clone().try_acquire_owned() else {
+            let most = events::WATCHERS;
+            let text = format!(
+                "{most} look at this page already; it can still be read without its events\n"
+            );
+            return said(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
+        };
+        lease.extend(Deadline::within(events::LIFE));
+        let (source, shelf) = (self.source.clone(), self.shelf.clone());
+        let views = source.origin.views();
+        let draw = move || {
+            let now = deadline::now();
+            let mut snapshot = Snapshot::take(&source, now);
+            snapshot.incidents = shelf.recall(snapshot.incidents, shelf::MOST);
+            page::pieces(&snapshot, &source.hour(now), now)
+        };
+        let mut answer = Response::new(Either::Right(Events::new(Arc::new(draw), views, place)));
+        let kind = HeaderValue::from_static(EVENTS);
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+        answer
+    }
+
+    /// One incident: a page for those who want one, and otherwise its file. No name ends in `.json`: that is said to have
+    /// the file in any case.
+    async fn incident(&self, id: &str, headers: &HeaderMap) -> Answer {
+        let name = id.strip_suffix(".json");
+        let text = match self.shelf.incident(name.unwrap_or(id)).await {
+            Ok(text) => text,
+            Err(refusal) => return no_incident(&refusal),
+        };
+        match serde_json::from_slice(&text) {
+            Ok(told) if name.is_none() && wants_html(headers) => html(page::story(id, &told)),
+            _ => said(StatusCode::OK, JSON, text),
+        }
+    }
+
     async fn tell(&self, path: &str, headers: &HeaderMap) -> Answer {
         if let Some(id) = path.strip_prefix("/incidents/") {
-            return incident(self.shelf.incident(id).await);
+            return self.incident(id, headers).await;
         }
-        let mut snapshot = Snapshot::take(&self.source, deadline::now());
+        let now = deadline::now();
+        let mut snapshot = Snapshot::take(&self.source, now);
         if let Some(most) = incidents_told(path) {
             snapshot.incidents = self.shelf.list(snapshot.incidents, most).await;
         }
         match path {
-            "/" => html(page::render(&snapshot)),
+            "/" => html(page::render(&snapshot, &self.source.hour(now), now)),
             "/status.json" => json(&snapshot),
+            "/history.json" => json(&Hour::of(self.source.hour(now), now, &snapshot.taken_at)),
+            "/incidents" if wants_html(headers) => html(page::shelf(&snapshot.incidents)),
             "/incidents" => json(&snapshot.incidents),
             "/metrics" => exposed(snapshot, Form::asked(headers)),
             "/livez" => livez(&snapshot),
@@ -152,10 +203,21 @@ impl Routes {
 /// How many incidents a page tells of, if it does.
 fn incidents_told(path: &str) -> Option<usize> {
     match path {
-        "/" | "/status.json" => Some(20),
-        "/incidents" => Some(shelf::MOST),
+        "/status.json" => Some(20),
+        "/" | "/incidents" => Some(shelf::MOST),
         _ => None,
     }
+}
+
+fn is_for_events<B>(request: &Request<B>) -> bool {
+    request.method() == Method::GET && request.uri().path() == "/events"
+}
+
+/// Browsers say so; programs that say nothing are given JSON.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("text/html"))
 }
 
 fn exposed(snapshot: Snapshot, form: Form) -> Answer {
@@ -212,11 +274,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn incident(read: Result<Bytes, NoIncident>) -> Answer {
-    let refusal = match read {
-        Ok(text) => return said(StatusCode::OK, JSON, text),
-        Err(refusal) => refusal,
-    };
+fn no_incident(refusal: &NoIncident) -> Answer {
     let status = match refusal {
         NoIncident::Unknown => StatusCode::NOT_FOUND,
         NoIncident::Busy | NoIncident::Slow => StatusCode::SERVICE_UNAVAILABLE,
@@ -268,7 +326,7 @@ fn broken(cause: &dyn std::fmt::Display) -> Answer {
 }
 
 fn said(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(text.into()));
+    let mut answer = Response::new(Either::Left(Full::new(text.into())));
     *answer.status_mut() = status;
     let kind = HeaderValue::from_static(kind);
     answer.headers_mut().insert(CONTENT_TYPE, kind);

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::routes::Routes;
 use super::verbs::Via;
@@ -23,7 +23,7 @@ use crate::ground::deadline::Deadline;
 const SEATS: usize = 32;
 /// A whole head from its first byte, and also the longest wait for the next one.
 const HEAD: Duration = Duration::from_secs(5);
-/// A whole connection, however many requests it carries. Whoever wants more connects again.
+/// A whole connection, however many requests it carries, unless it carries events. Whoever wants more connects again.
 const LIFE: Duration = Duration::from_secs(15);
 /// Heads are short; the least that hyper takes.
 const BUFFER: usize = 8 << 10;
@@ -94,10 +94,11 @@ async fn converse(
     routes: Arc<Routes>,
     via: Via,
 ) {
-    let deadline = Deadline::within(LIFE);
+    let lease = Arc::new(Lease::until(Deadline::within(LIFE)));
+    let given = lease.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let routes = routes.clone();
-        async move { Ok::<_, Infallible>(routes.answer(&request, via).await) }
+        let (routes, lease) = (routes.clone(), given.clone());
+        async move { Ok::<_, Infallible>(routes.answer(&request, via, &lease).await) }
     });
     let connection = http1::Builder::new()
         // Without a timer hyper's limits are silently off.
@@ -105,9 +106,36 @@ async fn converse(
         .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    match deadline.bound(connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(cause)) => tracing::debug!(%cause, "a status connection ended early"),
-        Err(_) => tracing::debug!("a status connection is closed: it lasted for 15 s"),
+    tokio::select! {
+        done = connection => if let Err(cause) = done {
+            tracing::debug!(%cause, "a status connection ended early");
+        },
+        () = lease.ends() => tracing::debug!("a status connection is closed: its time is over"),
+    }
+}
+
+/// For how long a connection may last; it is made longer for one that carries events.
+pub(super) struct Lease(watch::Sender<Deadline>);
+
+impl Lease {
+    fn until(deadline: Deadline) -> Self {
+        Self(watch::channel(deadline).0)
+    }
+
+    /// From now on it ends then.
+    pub(super) fn extend(&self, deadline: Deadline) {
+        self.0.send_replace(deadline);
+    }
+
+    /// Returns when it has ended.
+    async fn ends(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let deadline = *changes.borrow_and_update();
+            tokio::select! {
+                () = deadline.passed() => return,
+                _ = changes.changed() => {}
+            }
+        }
     }
 }

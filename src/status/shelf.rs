@@ -95,6 +95,21 @@ impl Shelf {
         joined(on_disk.collect(), told, is_fresh, most.min(MOST))
     }
 
+    /// The same without a look at the disk: what is told of this run, and what the disk gave before.
+    pub(super) fn recall(&self, told: Vec<Summary>, most: usize) -> Vec<Summary> {
+        let mut known = HashMap::new();
+        for (_, summary) in locked(&self.known).values() {
+            known.insert(summary.id.clone(), summary.clone());
+        }
+        known.extend(told.into_iter().map(|it| (it.id.clone(), it)));
+        joined(
+            known.into_values().collect(),
+            Vec::new(),
+            false,
+            most.min(MOST),
+        )
+    }
+
     /// Has the disk read by one of the few threads.
     async fn read<T: Send + 'static>(
         &self,
@@ -209,6 +224,9 @@ mod tests {
         fs::remove_file(file("3")).unwrap();
         let list = shelf.list(run(), 1).await;
         assert_eq!(list[0].id, "4");
+        let recalled = shelf.recall(vec![told("1", true), told("5", true)], 10);
+        let said: Vec<_> = recalled.iter().map(|it| (&*it.id, &*it.sentence)).collect();
+        assert_eq!(said, [("5", run_says), ("1", run_says)]);
         let _all = shelf.readers.acquire_many(READERS as u32).await.unwrap();
         let list = shelf.list(run(), 10).await;
         let ids: Vec<_> = list.iter().map(|it| &*it.id).collect();

@@ -39,10 +39,8 @@ pub fn render(incident: &Value) -> String {
     if let Some(sentence) = word(&incident["sentence"]) {
         let _ = writeln!(text, "{sentence}\n");
     }
-    let mut rows = Rows(Vec::new());
-    judged(&mut rows, incident);
-    rows.several("in quarantine for it", [word(&incident["quarantined"])]);
-    cost(&mut rows, &incident["ending"]);
+    let mut rows = Rows(judged(incident));
+    rows.0.extend(costs(incident));
     rows.write(&mut text);
     visits(&mut text, list(&incident["visits"]));
     for process in list(&incident["findings"]["processes"]) {
@@ -57,7 +55,9 @@ pub fn render(incident: &Value) -> String {
     text
 }
 
-fn judged(rows: &mut Rows, incident: &Value) {
+/// What was believed and why, and of which process, a label and a value each.
+pub(super) fn judged(incident: &Value) -> Vec<(&'static str, String)> {
+    let mut rows = Rows(Vec::new());
     rows.several("incident", [word(&incident["id"])]);
     let opened = word(&incident["opened"]).map(|opened| moment(&opened));
     rows.several("opened", [opened]);
@@ -75,7 +75,9 @@ fn judged(rows: &mut Rows, incident: &Value) {
     for fact in list(&judgement["evidence_against"]) {
         rows.several("  against, or not seen", [word(fact)]);
     }
-    growth(rows, &incident["growth"], |it| it["now"] != it["start"]);
+    growth(&mut rows, &incident["growth"], |it| {
+        it["now"] != it["start"]
+    });
     let findings = &incident["findings"];
     rows.several("  left out", [word(&findings["truncated"])]);
     let mut reasons = Vec::new();
@@ -86,21 +88,30 @@ fn judged(rows: &mut Rows, incident: &Value) {
     }
     let more = (more > 0).then(|| format!("and {more} more; see its JSON"));
     rows.several("  not seen", [more]);
+    rows.0
 }
 
-fn cost(rows: &mut Rows, ending: &Value) {
+/// How it ended and what it cost, in the same form.
+pub(super) fn costs(incident: &Value) -> Vec<(&'static str, String)> {
+    let mut rows = Rows(Vec::new());
+    let ending = &incident["ending"];
+    rows.several("in quarantine for it", [word(&incident["quarantined"])]);
     rows.several("it ended", [word(&ending["obituary"])]);
     let seconds = |key: &str| ending[key].as_f64().map(length);
     rows.several("detected after", [seconds("detection_seconds")]);
     rows.several("down for", [seconds("downtime_seconds")]);
     rows.several("requests", [requests(&ending["requests"])]);
+    rows.0
 }
 
 /// What became of the requests.
 fn requests(told: &Value) -> Option<String> {
     let count = |key: &str| told[key].as_u64();
     let (held, replayed, lost) = (count("held")?, count("replayed")?, count("lost")?);
-    Some(format!("{held} held, {replayed} replayed, {lost} lost"))
+    let continued = count("continued").unwrap_or(0);
+    Some(format!(
+        "{held} held, {replayed} replayed, {continued} continued, {lost} lost"
+    ))
 }
 
 fn visits(text: &mut String, visits: &[Value]) {
@@ -130,14 +141,7 @@ fn threads(text: &mut String, process: &Value) {
     for thread in threads.iter().take(THREADS) {
         let tid = thread["tid"].as_u64().unwrap_or_default();
         let comm = word(&thread["comm"]).unwrap_or_default();
-        let state = word(&thread["state"]).unwrap_or_else(|| "in a state not seen".to_owned());
-        let doing = doing(&thread["call"]);
-        let still = match thread["movement"].as_str() {
-            Some("still") => ", did not move",
-            Some("moved") => ", moved",
-            _ => "",
-        };
-        let _ = writeln!(text, "  {tid} {comm}: {state}{doing}{still}");
+        let _ = writeln!(text, "  {tid} {comm}: {}", activity(thread));
         if let Some(object) = object(&thread["descriptor"]) {
             let _ = writeln!(text, "    {object}");
         }
@@ -145,6 +149,18 @@ fn threads(text: &mut String, process: &Value) {
     if threads.len() > THREADS {
         let _ = writeln!(text, "  and {} more; see its JSON", threads.len() - THREADS);
     }
+}
+
+/// What a thread did.
+pub(super) fn activity(thread: &Value) -> String {
+    let state = word(&thread["state"]).unwrap_or_else(|| "in a state not seen".to_owned());
+    let doing = doing(&thread["call"]);
+    let still = match thread["movement"].as_str() {
+        Some("still") => ", did not move",
+        Some("moved") => ", moved",
+        _ => "",
+    };
+    format!("{state}{doing}{still}")
 }
 
 /// In which system call a thread was.
@@ -158,7 +174,7 @@ fn doing(call: &Value) -> String {
 }
 
 /// What stands behind the descriptor of a call.
-fn object(descriptor: &Value) -> Option<String> {
+pub(super) fn object(descriptor: &Value) -> Option<String> {
     let number = descriptor["number"].as_u64()?;
     let tcp = &descriptor["socket"]["tcp"];
     if let (Some(local), Some(peer)) = (word(&tcp["local"]), word(&tcp["peer"])) {
@@ -249,7 +265,7 @@ mod tests {
                 "output": ["#0 read ()"], "omitted_bytes": 1024},
             "quarantined": "GET /bad",
             "ending": {"obituary": "was ended by signal 9", "detection_seconds": 1.5,
-                "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 1, "lost": 2}},
+                "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 1, "continued": 1, "lost": 2}},
         }));
         for line in [
             "opened                  2026-01-31 08:15:30 UTC",
@@ -263,7 +279,7 @@ mod tests {
             "it ended                was ended by signal 9",
             "detected after          1.5 s",
             "down for                200 ms",
-            "requests                4 held, 1 replayed, 2 lost",
+            "requests                4 held, 1 replayed, 1 continued, 2 lost",
             "  7 app: sleeping in recvfrom(4), did not move",
             "    descriptor 4: socket 127.0.0.1:80 to 127.0.0.1:99, ESTABLISHED, 0 B unread, 512 B unsent, last data 2.5 s ago",
             "before the first signal: gdb -p 7",
@@ -300,7 +316,7 @@ mod tests {
             json!({"id": "x", "opened": "2026-01-31T08:15:30.000Z", "verdict": "exited",
             "sentence": "so \u{202e}\u{9b}", "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 0, "lost": 0}}),
         ]);
-        let wanted = "2026-01-31 08:15:30 UTC  exited, down for 200 ms: 4 held, 0 replayed, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
+        let wanted = "2026-01-31 08:15:30 UTC  exited, down for 200 ms: 4 held, 0 replayed, 0 continued, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
         assert_eq!(told, wanted);
     }
 }

@@ -1,4 +1,4 @@
-//! `leeward status`: the JSON of `/status.json` as text for a terminal, without colours, so that it can be piped.
+//! `leeward status`: the JSON of `/status.json` as text for a terminal, coloured only where that is asked for.
 
 use std::fmt::Write;
 
@@ -8,14 +8,23 @@ use super::snapshot::Fate;
 use super::words::{about, bytes, counted, grown, length, loss, moment, number, quarantined};
 use crate::origin::{Care, State};
 
+/// With what it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ink {
+    /// As text alone, so that it can be piped.
+    Plain,
+    /// With the colours of a terminal (ECMA-48, 8.3.117), never colours alone.
+    Coloured,
+}
+
 /// The text, its last line ended. What the JSON lacks is left out: it may come from another version of Leeward.
-pub fn render(json: &Value) -> String {
+pub fn render(json: &Value, ink: Ink) -> String {
     let mut text = String::new();
-    head(&mut text, json);
+    head(&mut text, json, ink);
     let mut rows = Rows(Vec::new());
     origin(&mut rows, &json["origin"]);
     traffic(&mut rows, json);
-    rows.write(&mut text);
+    rows.write_in(&mut text, ink);
     visits(&mut text, &json["origin"]["visits"]);
     incidents(&mut text, &json["incidents"]);
     text
@@ -27,10 +36,12 @@ pub(super) struct Rows(pub(super) Vec<(&'static str, String)>);
 /// Incidents told; the rest is only counted.
 const INCIDENTS: usize = 5;
 
-fn head(text: &mut String, json: &Value) {
+fn head(text: &mut String, json: &Value, ink: Ink) {
     let origin = &json["origin"];
     let word = plain(origin["state"].as_str().unwrap_or("unknown"));
-    let _ = write!(text, "{}", word.to_uppercase());
+    let state = State::ALL.into_iter().find(|state| state.word() == word);
+    let (begin, end) = ink.around(state.map_or(BOLD, colour));
+    let _ = write!(text, "{begin}{}{end}", word.to_uppercase());
     if let Some(lasted) = origin["for_seconds"].as_f64() {
         let _ = write!(text, " for {}", length(lasted));
     }
@@ -40,9 +51,10 @@ fn head(text: &mut String, json: &Value) {
     text.push('\n');
     let care = match origin["care"].as_str() {
         Some("observed") => Care::Observed,
+        Some("tended") => Care::Tended,
         _ => Care::Owned,
     };
-    if let Some(state) = State::ALL.into_iter().find(|state| state.word() == word) {
+    if let Some(state) = state {
         let fate = origin["requests"].as_str().unwrap_or_default();
         let requests = Fate::ALL.into_iter().find(|one| one.word() == fate);
         let opens_in = origin["opens_in_seconds"].as_f64();
@@ -64,6 +76,26 @@ fn origin(rows: &mut Rows, origin: &Value) {
         .map(|lasted| format!("up {}", length(lasted)));
     rows.several("origin", [word(&origin["address"]), pid, life, up]);
     rows.several("command", [word(&origin["command"])]);
+    let standby = &origin["standby"];
+    let pid = standby["pid"].as_u64().map(|pid| format!("pid {pid}"));
+    let ago = standby["answered_ago_seconds"].as_f64();
+    let ago = ago.map(|ago| format!("answered {} ago", length(ago)));
+    let trouble = word(&standby["trouble"]);
+    rows.several(
+        "standby",
+        [
+            word(&standby["readiness"]),
+            word(&standby["address"]),
+            pid,
+            ago,
+            trouble,
+        ],
+    );
+    let frozen = &origin["frozen"];
+    let pid = frozen["pid"].as_u64().map(|pid| format!("pid {pid}"));
+    let left = frozen["for_seconds"].as_f64();
+    let left = left.map(|left| format!("for another {}", length(left)));
+    rows.several("kept frozen", [pid, left]);
     let stance = word(&origin["stance"]).filter(|stance| stance != "serving");
     let left = origin["stance_ends_in_seconds"].as_f64();
     let left = left.map(|left| format!("for another {}", length(left)));
@@ -137,7 +169,8 @@ fn traffic(rows: &mut Rows, json: &Value) {
     let in_flight = amount(&exchanges["in_flight"], "in flight");
     let begun = amount(&exchanges["begun"], "begun");
     let replayed = amount(&exchanges["replayed"], "replayed");
-    rows.several("exchanges", [in_flight, begun, replayed]);
+    let continued = amount(&exchanges["continued"], "continued");
+    rows.several("exchanges", [in_flight, begun, replayed, continued]);
     let queued = amount(&json["waiting"]["queued"], "for a slot");
     let held = amount(&json["waiting"]["held"], "for the gate");
     rows.several("waiting", [queued, held]);
@@ -206,10 +239,38 @@ impl Rows {
     }
 
     pub(super) fn write(&self, text: &mut String) {
+        self.write_in(text, Ink::Plain);
+    }
+
+    fn write_in(&self, text: &mut String, ink: Ink) {
         let width = self.0.iter().map(|(label, _)| label.len()).max();
         let width = width.unwrap_or_default();
+        let (begin, end) = ink.around(FAINT);
         for (label, value) in &self.0 {
-            let _ = writeln!(text, "{label:<width$}  {value}");
+            let _ = writeln!(text, "{begin}{label:<width$}{end}  {value}");
+        }
+    }
+}
+
+const BOLD: &str = "\x1b[1m";
+const FAINT: &str = "\x1b[2m";
+
+/// The colour of a state, as on the page.
+fn colour(state: State) -> &'static str {
+    match state {
+        State::Ready => "\x1b[1;32m",
+        State::Starting | State::Stopping | State::Backoff => "\x1b[1;34m",
+        State::Suspect | State::Maintenance => "\x1b[1;33m",
+        State::Hung | State::Degraded => "\x1b[1;31m",
+    }
+}
+
+impl Ink {
+    /// What begins and ends a piece of this colour.
+    fn around(self, colour: &'static str) -> (&'static str, &'static str) {
+        match self {
+            Self::Plain => ("", ""),
+            Self::Coloured => (colour, "\x1b[0m"),
         }
     }
 }
@@ -265,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_person_sees_the_state_first_and_the_reasons_below() {
-        let told = render(&serde_json::to_value(hung()).unwrap());
+        let told = render(&serde_json::to_value(hung()).unwrap(), Ink::Plain);
         for line in [
             "HUNG for 1.5 s, since 2026-01-31 08:15:58 UTC",
             "origin       127.0.0.1:8080, pid 4711, generation 3, up 40.0 s",
@@ -285,15 +346,30 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_added_and_nothing_else() {
+        let json = serde_json::to_value(hung()).unwrap();
+        let coloured = render(&json, Ink::Coloured);
+        assert!(
+            coloured.starts_with("\x1b[1;31mHUNG\x1b[0m for 1.5 s"),
+            "{coloured}"
+        );
+        let mut bare = coloured;
+        for colour in ["\x1b[1;31m", FAINT, "\x1b[0m"] {
+            bare = bare.replace(colour, "");
+        }
+        assert_eq!(bare, render(&json, Ink::Plain));
+    }
+
+    #[test]
     fn an_empty_or_foreign_json_is_no_reason_to_fail() {
-        assert_eq!(render(&Value::Null), "UNKNOWN\n\n");
+        assert_eq!(render(&Value::Null, Ink::Plain), "UNKNOWN\n\n");
         let foreign = serde_json::json!({"origin": {"state": "dreaming", "visits": 7}});
-        assert_eq!(render(&foreign), "DREAMING\n\n");
+        assert_eq!(render(&foreign, Ink::Plain), "DREAMING\n\n");
     }
 
     #[test]
     fn a_request_cannot_write_to_the_terminal() {
         let json = serde_json::json!({"origin": {"visits": [{"request": "GET /\u{1b}[2J"}]}});
-        assert!(!render(&json).contains('\u{1b}'));
+        assert!(!render(&json, Ink::Plain).contains('\u{1b}'));
     }
 }

@@ -52,15 +52,16 @@ pub(super) fn quarantined(request: &str, hangs: u64, seconds: f64) -> String {
 fn meaning(state: State, care: Care) -> &'static str {
     match (state, care) {
         (State::Starting, Care::Owned) => "The origin was started and has not answered yet.",
+        (State::Starting, Care::Tended) => "The origin is not there yet.",
         (State::Starting, Care::Observed) => "Nobody answers where the origin should be.",
         (State::Ready, _) => "The origin answers.",
         (State::Suspect, Care::Observed) => {
             "The origin keeps silent, or looks ill. Leeward asks more often, and tells when it is sure."
         }
-        (State::Suspect, Care::Owned) => {
+        (State::Suspect, Care::Owned | Care::Tended) => {
             "The origin keeps silent, or looks ill. Leeward asks more often, and acts when it is sure."
         }
-        (State::Hung, Care::Owned) => {
+        (State::Hung, Care::Owned | Care::Tended) => {
             "The origin serves nobody. The evidence is taken, then it is replaced."
         }
         (State::Hung, Care::Observed) => {

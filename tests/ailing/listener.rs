@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// One listener, whatever it is bound to.
 pub enum Listener {
@@ -15,15 +17,28 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Binds to `ADDR` or `unix:PATH`. A socket that an earlier life left behind is taken away first, as real servers
+    /// Binds to `ADDR` or `unix:PATH`, or takes what it was `passed` (LISTEN_FDS) or has for its `stdin`. A socket that an earlier life left behind is taken away first, as real servers
     /// do it.
     pub fn bind(listen: &str) -> io::Result<Listener> {
+        match listen {
+            "passed" => return passed().map(Listener::of),
+            "stdin" => return io::stdin().as_fd().try_clone_to_owned().map(Listener::of),
+            _ => {}
+        }
         let Some(path) = listen.strip_prefix("unix:").map(Path::new) else {
             return TcpListener::bind(listen).map(Listener::Tcp);
         };
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => UnixListener::bind(path).map(Listener::Unix),
+        }
+    }
+
+    fn of(socket: OwnedFd) -> Listener {
+        let listener = UnixListener::from(socket);
+        match listener.local_addr() {
+            Ok(_) => Listener::Unix(listener),
+            Err(_) => Listener::Tcp(OwnedFd::from(listener).into()),
         }
     }
 
@@ -70,4 +85,17 @@ impl Listener {
             }
         }
     }
+}
+
+/// What was passed as descriptor 3, if the environment says that something was, and to us.
+fn passed() -> io::Result<OwnedFd> {
+    let told = |name: &str| std::env::var(name).unwrap_or_default();
+    let is_ours = told("LISTEN_PID") == std::process::id().to_string();
+    let is_one = told("LISTEN_FDS") == "1" && told("LISTEN_FDNAMES") == "origin";
+    if !is_ours || !is_one {
+        return Err(io::Error::other("no socket was passed"));
+    }
+    // The way to a numbered descriptor that needs no unsafe code.
+    let us = pidfd_open(getpid(), PidfdFlags::empty())?;
+    Ok(pidfd_getfd(us, 3, PidfdGetfdFlags::empty())?)
 }

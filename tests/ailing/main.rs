@@ -3,11 +3,12 @@
 //! A deliberately primitive web server: blocking sockets, no timeout anywhere, one connection at a time (unless
 //! `--threads` says otherwise), each closed after its answer. Whoever holds its one thread holds everybody: that is the
 //! disease Leeward cures. The path of a request chooses the symptom: [`answers`] hold the ordinary and odd answers,
-//! [`lasting`] those that go on, [`goahead`] those of one real server, [`diseases`] and [`blocks`] what never answers,
+//! [`lasting`] those that go on, [`parts`] files in parts, [`goahead`] those of one real server, [`diseases`] and
+//! [`blocks`] what never answers,
 //! [`hoards`] what is never let go of, and [`request`] reads what was asked.
 //!
 //! ```text
-//! ailing --listen ADDR|unix:PATH [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
+//! ailing --listen ADDR|unix:PATH|passed|stdin [--threads N] [--start-delay-ms N] [--exit-on-start CODE]
 //!        [--ignore-term] [--manners goahead] [--ledger FILE] [--banner TEXT]
 //! ```
 //!
@@ -22,6 +23,7 @@ mod lasting;
 mod ledger;
 mod listener;
 mod options;
+mod parts;
 mod request;
 #[path = "../../src/exchange/websocket.rs"]
 mod websocket;
@@ -134,7 +136,10 @@ impl Server {
             Some(_) => goahead::answer(&request, &mut connection)?,
             None => false,
         };
-        if !is_answered && !lasting::answer(&request, &mut connection)? {
+        let is_answered = is_answered
+            || parts::answer(&request, &mut connection)?
+            || lasting::answer(&request, &mut connection)?;
+        if !is_answered {
             answers::answer(&request, &mut connection)?;
         }
         drop(connection);

@@ -57,6 +57,54 @@ fn the_bare_command_listens_where_the_documentation_says() {
 }
 
 #[test]
+fn a_script_learns_by_the_exit_code_whether_requests_reach_the_origin() {
+    let leeward_runs = Leeward::start(
+        "[edge]\nlisten = \"127.0.0.1:0\"\n[status]\nlisten = \"127.0.0.1:0\"\n\
+         [incidents]\ndirectory = \"@DIR@\"\n",
+    );
+    let url = format!("http://{}", leeward_runs.status());
+    h1::get(leeward_runs.edge(), "/", DUE).expect("the welcome page");
+    let asked = |more: &[&str]| leeward(&[&["status", "--url", &url], more].concat());
+    let ready = asked(&["--require-ready"]);
+    assert_eq!(ready.status.code(), Some(0), "{}", text(&ready.stderr));
+    // Not a terminal: no colours, and nothing to watch on.
+    assert!(!text(&ready.stdout).contains('\u{1b}'));
+    let watched = asked(&["--watch"]);
+    assert_eq!(watched.status.code(), Some(1));
+    assert!(text(&watched.stderr).contains("--watch needs a terminal"));
+    let socket = leeward_runs.directory().join("leeward.sock");
+    let socket = socket.to_str().expect("a name");
+    let drained = leeward(&["drain", "--socket", socket, "--url", &url]);
+    assert_eq!(drained.status.code(), Some(0), "{}", text(&drained.stderr));
+    assert_eq!(asked(&["--require-ready"]).status.code(), Some(1));
+    assert_eq!(asked(&[]).status.code(), Some(0));
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = leeward(&["completions", shell]);
+        assert_eq!(script.status.code(), Some(0), "{shell}");
+        assert!(text(&script.stdout).contains("maintenance"), "{shell}");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().to_str().expect("a name");
+    assert_eq!(leeward(&["man", place]).status.code(), Some(0));
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name));
+    for page in ["leeward.1", "leeward-status.1", "leeward-check.1"] {
+        let page = read(page).unwrap_or_else(|error| panic!("{page}: {error}"));
+        assert!(
+            page.starts_with(".ie") && page.contains(".TH leeward"),
+            "{page}"
+        );
+    }
+    assert!(read("leeward-launch.1").is_err(), "it is nobody's to type");
+    let nowhere = leeward(&["man", "/nowhere/at/all"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("/nowhere/at/all"));
+}
+
+#[test]
 fn help_and_version_are_answered() {
     let help = leeward(&["--help"]);
     assert_eq!(help.status.code(), Some(0));

@@ -28,7 +28,7 @@ fn status(client: Client) -> u16 {
 }
 
 /// The cost in the newest incident, on the disk and on the list, once it is this.
-fn wait_cost(leeward: &Leeward, wanted: &Value) {
+pub fn wait_cost(leeward: &Leeward, wanted: &Value) {
     let until = Instant::now() + DUE;
     loop {
         let told = incidents(leeward).pop().unwrap_or_default();
@@ -66,10 +66,16 @@ fn an_incident_tells_what_it_cost_the_clients() {
     let held = asks("GET", "/");
     assert_eq!([again, lost, held].map(status), [200, 502, 200]);
     // Whoever is sent again waits for the next generation like the others.
-    wait_cost(&leeward, &json!({ "held": 2, "replayed": 1, "lost": 1 }));
+    wait_cost(
+        &leeward,
+        &json!({ "held": 2, "replayed": 1, "continued": 0, "lost": 1 }),
+    );
     signalled(&leeward, Signal::KILL).expect("it is killed");
     leeward.wait_log_nth("incident closed", 2, DUE);
-    wait_cost(&leeward, &json!({ "held": 0, "replayed": 0, "lost": 0 }));
+    wait_cost(
+        &leeward,
+        &json!({ "held": 0, "replayed": 0, "continued": 0, "lost": 0 }),
+    );
 }
 
 /// Whoever was held may still be lost when the incident is over: it was its cost even so.
@@ -87,5 +93,8 @@ fn an_incident_learns_what_it_cost_after_its_end() {
     let mut statuses = [first, second].map(status);
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 503]);
-    wait_cost(&leeward, &json!({ "held": 2, "replayed": 0, "lost": 1 }));
+    wait_cost(
+        &leeward,
+        &json!({ "held": 2, "replayed": 0, "continued": 0, "lost": 1 }),
+    );
 }

@@ -1,18 +1,15 @@
-//! What is said to an origin is no sign of its life: the kernel takes it, whether or not anybody reads it. And silence is
-//! noticed within what `leeward check` promised, in quiet hours too.
+//! What is said to an origin is no sign of its life: the kernel takes it, whether or not anybody reads it.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::house::{DUE, behind, incidents};
 use crate::streams::lending;
+use crate::support::Leeward;
 use crate::support::h1::{self, Connection};
 use crate::support::response::Response;
 use crate::support::websocket::{echo, masked, open};
-use crate::support::{Leeward, leeward};
 
 /// Hangs are sure after a second.
 const SOON: &str = "[hang]\ncertain = \"500ms\"\nsilent = \"1s\"\n";
@@ -101,60 +98,4 @@ fn the_wait_for_an_answer_begins_when_its_request_is_whole() {
     assert!(incidents(&leeward).is_empty());
     let page = h1::get(leeward.edge(), "/", DUE).expect("an answer");
     assert_eq!(page.status, 200);
-}
-
-/// What `leeward check` says of this configuration and this way to hang.
-fn promised(more: &str, way: &str) -> Duration {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), more).expect("written");
-    let said = leeward(&["check", &file.path().display().to_string()]);
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let told = said.split_once("a hang is noticed within ");
-    let (_, told) = told.unwrap_or_else(|| panic!("{said}"));
-    let one = told.trim().split(", ").find_map(|it| it.split_once(way));
-    let (length, _) = one.unwrap_or_else(|| panic!("no {way:?} in {said}"));
-    Duration::from_secs_f64(length.parse().expect("seconds"))
-}
-
-/// A client that goes past Leeward, straight to the origin, and says this.
-fn past_us(leeward: &Leeward, said: &[u8]) -> Option<TcpStream> {
-    let mut client = TcpStream::connect(leeward.origin()).expect("the origin listens");
-    std::io::Write::write_all(&mut client, said).expect("it takes a few bytes");
-    Some(client)
-}
-
-#[test]
-fn a_hang_is_noticed_within_what_check_promised_though_nobody_asks() {
-    type Hangs = fn(&Leeward) -> Option<TcpStream>;
-    let stopped: Hangs = |leeward| {
-        let page = h1::get(leeward.edge(), "/", DUE).expect("an answer");
-        let pid = Pid::from_raw(page.origin_pid()? as i32)?;
-        kill_process(pid, Signal::STOP).expect("a signal");
-        None
-    };
-    let held: Hangs = |leeward| past_us(leeward, b"GET / HT");
-    let asleep: Hangs = |leeward| past_us(leeward, b"GET /block/lock HTTP/1.1\r\n\r\n");
-    let spins: Hangs = |leeward| past_us(leeward, b"GET /spin HTTP/1.1\r\n\r\n");
-    let ways = [
-        ("it is stopped", stopped),
-        ("one connection holds it", held),
-        ("it is silent for another reason", asleep),
-        ("it burns a processor", spins),
-    ];
-    // So much may a machine that is busy with other tests be late.
-    const LATE: Duration = Duration::from_millis(1500);
-    thread::scope(|scope| {
-        for (way, hangs) in ways {
-            scope.spawn(move || {
-                let within = promised(SOON, &format!(" s where {way}"));
-                let leeward = behind(&[], SOON);
-                let begun = Instant::now();
-                let _held = hangs(&leeward);
-                leeward.wait_log("to=\"hung\"", DUE);
-                let took = begun.elapsed();
-                println!("{way}: noticed after {took:?}, promised within {within:?}");
-                assert!(took < within + LATE, "{way}: {took:?}, {within:?}");
-            });
-        }
-    });
 }

@@ -64,6 +64,18 @@ impl Standing {
         }
     }
 
+    /// That of the test itself, which finds the programs of this directory first.
+    pub fn with_programs(directory: &Path) -> Standing {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Standing {
+            words: vec![
+                "env".to_owned(),
+                format!("PATH={}:{path}", directory.display()),
+            ],
+            user: None,
+        }
+    }
+
     /// The same, where /proc shows a user nothing of others.
     pub fn kept_to_itself(uid: u32) -> Result<Standing, Skip> {
         Standing::behind("mount -t proc -o hidepid=2 proc /proc", uid)

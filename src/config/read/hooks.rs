@@ -22,14 +22,18 @@ pub fn hooks(mut section: Section<'_, '_, '_>, observed: bool) -> Hooks {
     section.set("before_kill_output", &mut it.before_kill.output, size);
     section.set("on_incident", &mut it.on_incident.words, words);
     section.set("on_incident_timeout", &mut it.on_incident.timeout, limit());
-    if observed && section.says("before_kill") && !section.has_faults() {
-        section.complain(
-            "before_kill",
-            Wrong::new(
-                "without [origin.process] Leeward kills nothing, so that it would never run",
-                "add [origin.process], or use on_incident, which runs in any case",
-            ),
-        );
+    section.set("on_degraded", &mut it.on_degraded.words, words);
+    section.set("on_degraded_timeout", &mut it.on_degraded.timeout, limit());
+    for (key, never) in [("before_kill", "kills"), ("on_degraded", "restarts")] {
+        if observed && section.says(key) && !section.has_faults() {
+            section.complain(
+                key,
+                Wrong::new(
+                    format!("without [origin.process] Leeward {never} nothing, so that it would never run"),
+                    "add [origin.process], or use on_incident, which runs in any case",
+                ),
+            );
+        }
     }
     section.finish();
     it

@@ -1,18 +1,17 @@
 //! The keys of `[origin]`.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use toml::de::DeValue;
 
 use crate::config::raw::Section;
 use crate::config::settings::{
-    Command, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Profile,
+    Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe, Process, Profile, Socket,
 };
-use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
+use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, span};
 use crate::ground::addr::OriginAddr;
 
-use super::{DAY, MS};
+use super::{DAY, MS, process};
 
 /// `[origin]`
 pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
@@ -29,28 +28,32 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
     });
     let started = section.section("origin.process");
     let is_started = started.is_present();
-    let command = process(started);
+    let process = process::process(started);
     it.deadlines = origin_deadlines(section.section("origin.deadlines"));
     it.probe = probe(section.section("origin.probe"));
     it.limits = limits(section.section("origin.limits"));
-    it.process = match (&address, command) {
-        (_, Some(command)) => Process::Command(command),
+    let is_understood = is_started == process.is_some();
+    it.process = match (&address, process) {
+        (_, Some(process)) => process,
         (Some(_), None) => Process::Observed,
         (None, None) => Process::Bundled,
     };
     if let Some(address) = address {
         it.address = address;
-    } else if matches!(it.process, Process::Command(_)) && !section.says("address") {
-        section.complain(
-            "process",
-            Wrong::new(
+    } else if is_started && is_understood && !section.says("address") {
+        let (message, remedy) = match it.process.command() {
+            Some(_) => (
                 "a command, but no address where the origin will listen",
                 "add address = \"127.0.0.1:8080\" to [origin], with the port the command listens on",
             ),
-        );
+            None => (
+                "an origin that somebody else starts, but no address where it listens",
+                "add address = \"127.0.0.1:8080\" to [origin], with the port it listens on",
+            ),
+        };
+        section.complain("process", Wrong::new(message, remedy));
     }
     judge_source(&section, &mut it);
-    let is_understood = is_started == matches!(it.process, Process::Command(_));
     if it.address.is_open() && is_understood && section.says("address") {
         judge_open_port(&section, &it.process);
     }
@@ -118,53 +121,22 @@ fn judge_source(section: &Section<'_, '_, '_>, origin: &mut Origin) {
 
 /// Port 0 needs somebody to be told which one was chosen.
 fn judge_open_port(section: &Section<'_, '_, '_>, process: &Process) {
-    let remedy = match process {
-        Process::Bundled => return,
-        Process::Observed => "name the port on which the origin listens",
-        Process::Command(command) => {
+    let remedy = match (process, process.command()) {
+        (Process::Bundled, _) => return,
+        (_, None) => "name the port on which the origin listens",
+        (_, Some(command)) => {
+            if command.socket != Socket::Own {
+                return;
+            }
             let mut told = command.arguments.iter().chain(command.environment.values());
             if told.any(|text| text.contains("{port}") || text.contains("{address}")) {
                 return;
             }
-            "put {port} or {address} into origin.process.command, or name the port"
+            "put {port} or {address} into origin.process.command, name the port, or set origin.process.socket"
         }
     };
     let message = "port 0 chooses a free port, but the origin is not told which";
     section.complain("address", Wrong::new(message, remedy));
-}
-
-fn process(mut section: Section<'_, '_, '_>) -> Option<Command> {
-    let command = section.take("command", |v| {
-        let words = texts(v)?;
-        match words.split_first() {
-            Some((program, arguments)) if !program.is_empty() => {
-                Ok((program.clone(), arguments.to_vec()))
-            }
-            _ => Err(Wrong::new(
-                "the command is empty",
-                "write it like [\"goahead\", \"--home\", \"/etc/goahead\"]",
-            )),
-        }
-    });
-    let directory = section.take("directory", path("/var/lib/origin"));
-    let environment = section.take("environment", table_of_texts);
-    if section.is_present() && !section.says("command") {
-        section.complain(
-            "command",
-            Wrong::new(
-                "[origin.process] without a command",
-                "add command = [\"program\", \"argument\"], or take the section out",
-            ),
-        );
-    }
-    section.finish();
-    let (program, arguments) = command?;
-    Some(Command {
-        program,
-        arguments,
-        directory,
-        environment: environment.unwrap_or_default(),
-    })
 }
 
 fn origin_deadlines(mut section: Section<'_, '_, '_>) -> OriginDeadlines {
@@ -231,18 +203,6 @@ pub(super) fn texts(value: &DeValue<'_>) -> Judged<Vec<String>> {
     }
 }
 
-fn table_of_texts(value: &DeValue<'_>) -> Judged<BTreeMap<String, String>> {
-    let Some(table) = value.as_table() else {
-        let remedy = "write it like { NAME = \"value\" }";
-        return Err(Wrong::kind(value, "a table of texts", remedy));
-    };
-    let pair = |(key, text): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-        let key: &std::borrow::Cow<'_, str> = key.get_ref();
-        Ok((key.to_string(), quoted(text)?))
-    };
-    table.iter().map(pair).collect()
-}
-
-fn quoted(value: &toml::Spanned<DeValue<'_>>) -> Judged<String> {
+pub(super) fn quoted(value: &toml::Spanned<DeValue<'_>>) -> Judged<String> {
     value::part(value, |v| value::text(v, "put it into double quotes"))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{
     Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Incidents, Log, LogFormat, LogLevel, Manners,
-    Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Place, Probe, Process, Restart,
-    Spool, Status, Tls,
+    Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Place, Probe, Process, Replay,
+    Restart, Spool, Status, Tls,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -171,6 +171,7 @@ impl Default for Restart {
             degraded_after: 5,
             degraded_within: Duration::from_secs(600),
             degraded_every: Duration::from_secs(60),
+            degraded_watchdog: None,
         }
     }
 }
@@ -180,6 +181,15 @@ impl Default for Hold {
         Self {
             timeout: Duration::from_secs(20),
             requests: 256,
+        }
+    }
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            continue_answers: true,
+            idempotency_key: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `[hooks]`: programs of the operator's that are run around an incident.
+//! `[hooks]`: programs of the operator's that are run around an incident and when restarting does not help.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ pub struct Hooks {
     pub before_kill: Hook,
     /// At each incident that opens or closes; nobody waits for it.
     pub on_incident: Hook,
+    /// When restarting is said not to help, and when it has helped at last; nobody waits for it.
+    pub on_degraded: Hook,
 }
 
 /// A program and what it may take.
@@ -35,6 +37,7 @@ impl Default for Hooks {
         Self {
             before_kill: hook(5, 64 << 10),
             on_incident: hook(30, LOGGED),
+            on_degraded: hook(30, LOGGED),
         }
     }
 }

@@ -38,10 +38,12 @@ impl Settings {
         });
         let visit = [origin.connect, first_byte, idle, total].into_iter();
         let visits = visit.fold(Duration::ZERO, Duration::saturating_add) * VISITS;
-        let waits = [client.body_stall, client.response_stall, origin.queue];
+        // Each visit is waited for anew where the second one is for the rest of an answer.
+        let leave = origin.queue.saturating_add(self.hold.timeout) * VISITS;
+        let waits = [client.body_stall, client.response_stall, leave];
         let quiet = waits
             .into_iter()
-            .chain([self.hold.timeout, visits, MARGIN])
+            .chain([visits, MARGIN])
             .fold(Duration::ZERO, Duration::saturating_add);
         Longest {
             quiet,

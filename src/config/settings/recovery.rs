@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ground::addr::OriginAddr;
+
 /// `[hang]`: how long silence lasts before it is a hang.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hang {
@@ -44,6 +46,17 @@ pub struct Restart {
     pub degraded_within: Duration,
     /// The wait between starts from then on.
     pub degraded_every: Duration,
+    /// After so long, the service manager is told that we cannot help; `None` is never.
+    pub degraded_watchdog: Option<Duration>,
+}
+
+/// `[standby]`: a spare generation that runs beside the one that serves.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standby {
+    /// Where it listens, of the same kind as `origin.address`; `None` is no standby. Port 0 is any free port, each time.
+    pub address: Option<OriginAddr>,
+    /// For how long a hung generation that it has relieved is kept frozen; `None` is not at all.
+    pub keep: Option<Duration>,
 }
 
 /// `[hold]`
@@ -56,8 +69,10 @@ pub struct Hold {
 }
 
 /// `[replay]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replay {
+    /// Whether an answer that is cut in the middle is continued from the next generation, where that is safe.
+    pub continue_answers: bool,
     /// Whether an `Idempotency-Key` makes a POST or a PATCH one that may be sent again.
     pub idempotency_key: bool,
 }

@@ -17,6 +17,7 @@ use super::disk::{DiskError, Spill};
 use super::pages::Pages;
 use super::whole::Whole;
 use super::{Store, full};
+use crate::config::fixed::ON_THE_WAY;
 use crate::ground::deadline::Deadline;
 use crate::ground::failure::{Cause, Failure, Phase};
 
@@ -61,6 +62,7 @@ const BATCH: usize = 256 << 10;
 const FETCH: u64 = 128 << 10;
 /// More may not wait to be written.
 const BACKLOG: usize = 2 * BATCH;
+const _: () = assert!(BACKLOG + FETCH as usize == ON_THE_WAY);
 /// A disk that takes none of the backlog for this long is as good as none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -102,6 +104,11 @@ impl SpoolWriter {
     /// Bytes put in so far.
     pub fn len(&self) -> u64 {
         locked(&self.0).len
+    }
+
+    /// Returns when nothing that is put in can be of use any more: nobody reads it, or it has an end.
+    pub async fn left(&self) {
+        std::future::poll_fn(|cx| locked(&self.0).poll_left(cx)).await
     }
 
     /// The body is whole, or cut off by `failure`. Only the first end counts.
@@ -237,6 +244,14 @@ impl Tee {
             }
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_read || self.end.is_some() {
+            return Poll::Ready(());
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     fn poll_next(

@@ -93,7 +93,7 @@ pub(super) fn descriptor(pid: Pid, tid: Pid, number: u32, table: &Seen<Table>) -
 }
 
 /// Every descriptor of the process with its link, at most [`MOST_LINKS`]; one closed meanwhile is left out.
-pub(super) fn links(pid: Pid) -> Seen<Vec<(u32, Link)>> {
+pub fn links(pid: Pid) -> Seen<Vec<(u32, Link)>> {
     let path = format!("/proc/{pid}/fd");
     Seen::from_io(fs::read_dir(&path), &path).and_then(|entries| {
         let mut links = Vec::new();

@@ -27,7 +27,7 @@ mod thread;
 mod vital;
 
 pub use blame::{Blame, Why, blame};
-pub use descriptor::{Descriptor, Link};
+pub use descriptor::{Descriptor, Link, links};
 pub use findings::{Door, Findings, Process, by_state, descendants, examine};
 pub use seen::Seen;
 pub use sentence::sentence;
@@ -41,4 +41,4 @@ pub use strain::{Strain, strain};
 pub use stuck::{Stuck, stuck};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
-pub use vital::{Vital, descriptor_limit, is_dying, is_stopped, vital};
+pub use vital::{Vital, descriptor_limit, is_dying, is_stopped, parent, vital};

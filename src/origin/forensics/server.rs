@@ -57,6 +57,9 @@ const ROOT: u32 = 0;
 /// What holds listeners for others, until somebody connects or along with them.
 const ACTIVATORS: [&str; 3] = ["systemd", "init", "launchd"];
 
+/// One like us holds them for what it starts. The origin in our binary has the same name, and starts nothing.
+const LEEWARD: &str = "leeward";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Candidate {
     pid: Pid,
@@ -89,7 +92,11 @@ fn candidate(pid: Pid) -> Option<Candidate> {
 
 /// The one that forked the others, but nobody who only holds the listener for them.
 fn eldest(found: &[Candidate]) -> Option<&Candidate> {
-    let serves = |one: &&Candidate| !ACTIVATORS.contains(&one.comm.as_str());
+    let keeps = |one: &Candidate| {
+        let is_parent = found.iter().any(|other| other.parent == Some(one.pid));
+        ACTIVATORS.contains(&one.comm.as_str()) || (one.comm == LEEWARD && is_parent)
+    };
+    let serves = |one: &&Candidate| !keeps(one);
     let age = |one: &&Candidate| (one.born, one.pid);
     found.iter().filter(serves).min_by_key(age)
 }
@@ -177,6 +184,9 @@ mod tests {
         let held = [one(1, 0, "systemd", 0), one(70, 1, "httpd", 9)];
         assert_eq!(eldest(&held), Some(&held[1]));
         assert_eq!(eldest(&held[..1]), None);
+        let passed = [one(4, 1, LEEWARD, 1), one(5, 4, LEEWARD, 2)];
+        assert_eq!(eldest(&passed), Some(&passed[1]));
+        assert_eq!(eldest(&passed[1..]), Some(&passed[1]));
     }
 
     #[test]

@@ -58,6 +58,16 @@ pub fn vital(pid: Pid) -> Vital {
     }
 }
 
+/// Whose child a process is; nobody's when it is over, or cannot be seen. Never waits.
+pub fn parent(pid: Pid) -> Option<Pid> {
+    let stat = parsed(&format!("/proc/{pid}/stat"), stat::stat);
+    let stat = stat.known()?;
+    match stat.state {
+        RunState::Zombie | RunState::Dead => None,
+        _ => stat.parent,
+    }
+}
+
 /// How many descriptors the system lets a process have at once; `None` is no limit.
 pub fn descriptor_limit(pid: Pid) -> Seen<Option<u64>> {
     parsed(&format!("/proc/{pid}/limits"), stat::descriptor_limit)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::origin::incident::{Incident, Step};
+use crate::origin::incident::{Incident, Step, Summary};
 
 /// The facts, each by its name in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,25 @@ impl Occasion {
             ("sentence", sound(&incident.sentence)),
             ("pid", pid.unwrap_or_default()),
             ("step", step.word().to_owned()),
+        ])
+    }
+
+    /// What happened beside the incidents, at this step and in these words; `last` is the one before it.
+    pub fn beside(
+        last: Option<&Summary>,
+        file: Option<&Path>,
+        pid: &str,
+        (step, sentence): (&str, &str),
+    ) -> Self {
+        let of_last = |fact: fn(&Summary) -> &str| sound(last.map_or("", fact));
+        let file = file.map(|file| file.display().to_string());
+        Self([
+            ("id", of_last(|last| &last.id)),
+            ("file", sound(&file.unwrap_or_default())),
+            ("verdict", of_last(|last| &last.verdict)),
+            ("sentence", sound(sentence)),
+            ("pid", pid.to_owned()),
+            ("step", step.to_owned()),
         ])
     }
 

@@ -1,4 +1,4 @@
-//! `on_incident`: one run at a time, in the order of the steps, waited for by nobody.
+//! Hooks that tell somebody: one run at a time, in the order of the steps, waited for by nobody.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::ground::deadline::Deadline;
 /// What waits to be told, and who tells it.
 #[derive(Debug)]
 pub struct Queue {
+    /// The hook's.
+    key: &'static str,
     occasions: Sender<Occasion>,
     teller: JoinHandle<()>,
 }
@@ -22,15 +24,19 @@ const LAST: Duration = Duration::from_secs(2);
 const WAITING: usize = 16;
 
 impl Queue {
-    /// The queue of a hook; `None` where there is no hook. Must be called on the watch thread, where children are
+    /// The queue of the hook with this key; `None` where there is no hook. Must be called on the watch thread, where children are
     /// spawned.
-    pub fn open(hook: &Hook) -> Option<Self> {
+    pub fn open(key: &'static str, hook: &Hook) -> Option<Self> {
         if hook.words.is_empty() {
             return None;
         }
         let (occasions, waiting) = mpsc::channel(WAITING);
-        let teller = tokio::spawn(tell(hook.clone(), waiting));
-        Some(Self { occasions, teller })
+        let teller = tokio::spawn(tell(key, hook.clone(), waiting));
+        Some(Self {
+            key,
+            occasions,
+            teller,
+        })
     }
 
     /// Has it told, as soon as it is its turn. Never waits.
@@ -40,7 +46,8 @@ impl Queue {
             tracing::error!(
                 incident = occasion.fact("id"),
                 step = occasion.fact("step"),
-                "hooks.on_incident is not run: {WAITING} wait for it already"
+                "{} is not run: {WAITING} wait for it already",
+                self.key
             );
         }
     }
@@ -49,24 +56,18 @@ impl Queue {
     pub async fn close(self) {
         drop(self.occasions);
         if Deadline::within(LAST).bound(self.teller).await.is_err() {
-            tracing::warn!("hooks.on_incident was not waited for any longer than {LAST:?}");
+            tracing::warn!("{} was not waited for any longer than {LAST:?}", self.key);
         }
     }
 }
 
-async fn tell(hook: Hook, mut waiting: Receiver<Occasion>) {
+async fn tell(key: &'static str, hook: Hook, mut waiting: Receiver<Occasion>) {
     while let Some(occasion) = waiting.recv().await {
         let ran = run(&hook, &occasion).await;
         let (incident, step) = (occasion.fact("id"), occasion.fact("step"));
         match ran.is_good {
-            true => tracing::debug!(incident, step, "hooks.on_incident {}", ran.end),
-            false => tracing::error!(
-                incident,
-                step,
-                said = ran.said(),
-                "hooks.on_incident {}",
-                ran.end
-            ),
+            true => tracing::debug!(incident, step, "{key} {}", ran.end),
+            false => tracing::error!(incident, step, said = ran.said(), "{key} {}", ran.end),
         }
     }
 }

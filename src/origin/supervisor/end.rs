@@ -4,16 +4,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Supervisor;
+use super::relief::Fate;
 use super::wound::Wound;
+use crate::config::settings;
 use crate::ground::deadline;
 use crate::origin::gate::{Shut, Why};
 use crate::origin::hook::{self, Occasion};
-use crate::origin::incident::{Closing, Incident, Step};
+use crate::origin::incident::{Incident, Step};
 use crate::origin::lifecycle::Event;
+use crate::origin::process::Wanted;
 use crate::origin::stop::Ladder;
 use crate::origin::unread::Unread;
 use crate::origin::verdict::{Confidence, Verdict};
-use crate::origin::{Ending, evidence, orphans, stop, unread};
+use crate::origin::{Ending, evidence, stop, unread};
+
+/// What can be done for an origin that Leeward cannot end.
+pub(super) const OUT_OF_REACH: &str = "Leeward may not signal it, or not see which process it is; give Leeward its \
+     user or the capabilities for it, or set origin.process.stop";
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -43,6 +50,8 @@ impl Supervisor {
         let mut incident = None;
         let mut ending = Ending::of(verdict, &visits, silence, None);
         if verdict.is_incident() {
+            self.let_go("there is another incident");
+            let current = self.current.as_mut()?;
             let last = current.last.take();
             let seen = evidence::Scene {
                 verdict,
@@ -68,13 +77,25 @@ impl Supervisor {
             incident = Some(self.before_kill(opened, file.as_deref()).await);
         }
         let is_final = self.is_final();
+        let fate = self.fate(verdict);
         let current = self.current.as_mut()?;
-        let mut ladder = stop::ladder(verdict, confidence, &self.watch.settings.restart);
-        if let Some((_, ender)) = current.open.take() {
+        let mut ladder = match fate {
+            None => stop::ladder(verdict, confidence, &self.watch.settings.restart),
+            // A grace would be time for it to work on what the standby is given.
+            Some(Fate::Killed) => Ladder::Kill,
+            // A debugger may let it go on.
+            Some(Fate::Kept) => Ladder::Term(Duration::ZERO),
+        };
+        if let Some((generation, ender)) = current.open.take() {
             let address = &self.watch.board.view.address;
+            let held = self.watch.held.as_ref();
             let unread = match is_final {
                 true => Unread::default(),
-                false => unread::prove(&current.process, address, &self.watch.roster, ladder).await,
+                false => {
+                    let dying = (&current.process, generation.number);
+                    let roster = &self.watch.roster;
+                    unread::prove(dying, address, roster, ladder, held).await
+                }
             };
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
@@ -82,15 +103,47 @@ impl Supervisor {
                 ladder = Ladder::Kill;
             }
         }
+        if is_final && current.process.is_foreign() {
+            tracing::warn!("the origin is somebody else's and is left running");
+            return self.bury().await;
+        }
+        let process = &current.process;
+        let has_ended = verdict == Verdict::Exited || process.is_known() && process.has_exited();
+        if !has_ended && !process.is_being_ended().await {
+            self.means.want(Wanted::Up);
+        }
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
         }
+        let unwell = match verdict {
+            // However long it was at a request: it fell ill when it ended.
+            Verdict::Exited => Duration::ZERO,
+            _ => silence.min(now - current.spawned),
+        };
         self.wound.get_or_insert(Wound {
             incident,
             shut: now,
-            told: now - silence.min(now - current.spawned),
+            told: now - unwell,
             before: self.watch.paid,
         });
+        if current.process.is_out_of_reach() {
+            tracing::error!("the origin is out of reach and runs on: {OUT_OF_REACH}");
+            return self.bury().await;
+        }
+        if fate.is_some() {
+            let Some(event) = self.set_aside().await else {
+                return self.descend(Ladder::Kill).await;
+            };
+            if fate == Some(Fate::Kept) && ladder == Ladder::Kill {
+                self.let_go("what it has not read is still in its reach");
+            }
+            return Some(event);
+        }
+        self.descend(ladder).await
+    }
+
+    async fn descend(&mut self, ladder: Ladder) -> Option<Event> {
+        let current = self.current.as_ref()?;
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
             false => self.give_up(),
@@ -121,29 +174,23 @@ impl Supervisor {
     /// The group is gone: take the exit status, and say how it ended.
     pub(super) async fn bury(&mut self) -> Option<Event> {
         let mut current = self.current.take()?;
-        let leaf = current.process.take_leaf();
-        let pid = current.process.pid();
-        let obituary = stop::clear(current.process);
+        drop(current.living.take());
         self.watch.board.view.forget_process();
-        tracing::info!(%pid, "origin {obituary}");
-        let orphans = orphans::clear(pid, leaf).await;
+        let (obituary, orphans) = current.process.bury().await;
         orphans.tell();
-        if let Some(wound) = &mut self.wound {
-            let detection = wound.shut - wound.told;
-            if let Some(incident) = &mut wound.incident {
-                incident.ending.get_or_insert(Closing {
-                    obituary: obituary.clone(),
-                    detection_seconds: detection.as_secs_f64(),
-                    downtime_seconds: None,
-                    requests: None,
-                });
-            }
+        if let Some(held) = &self.watch.held {
+            held.empty();
         }
+        self.close_story(&obituary);
         if current.never_answered {
             let mut trouble = format!("its last start failed: it {obituary}");
             if let Some(daemon) = orphans.told() {
-                trouble =
-                    format!("{trouble} and left {daemon} behind; it must stay in the foreground");
+                trouble = format!("{trouble} and left {daemon} behind");
+                if let settings::Process::Command(_) = self.watch.process {
+                    trouble = format!(
+                        "{trouble}; it must stay in the foreground, or origin.process.daemonises be true"
+                    );
+                }
             }
             if let Some(obstacle) = self.obstacle().await {
                 trouble = format!("{trouble}; {obstacle}");

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::Supervisor;
+use super::end::OUT_OF_REACH;
+use super::relief::FROZEN;
+use super::{Current, Supervisor};
 use crate::ground::deadline;
 use crate::origin::Wish;
 use crate::origin::evidence::{self, Subject};
@@ -17,6 +19,7 @@ impl Supervisor {
         let reply = match wish.verb {
             Verb::Restart => self.renew().await,
             Verb::Capture => self.capture().await,
+            Verb::Release(Some(it)) if &*it == FROZEN => self.release_frozen(),
             Verb::Release(request) => self.watch.release(request.as_deref()),
             _ => self.watch.stand(wish.verb),
         };
@@ -32,9 +35,16 @@ impl Supervisor {
     }
 
     async fn renew(&mut self) -> Reply {
+        let is_out_of_reach = |it: &Current| it.process.is_out_of_reach();
+        if self.current.as_ref().is_some_and(is_out_of_reach) {
+            return Err(OUT_OF_REACH.to_owned());
+        }
         let told = match self.life.phase() {
             Phase::Waiting { .. } => "it is not running; it is started now",
             Phase::Starting { .. } => "it was still starting; it is ended and started again",
+            Phase::Ready { .. } if self.has_spare() => {
+                "its standby takes over; what is under way is finished"
+            }
             Phase::Ready { .. } => {
                 "it is restarted when what is under way is done; requests are held meanwhile"
             }
@@ -43,7 +53,7 @@ impl Supervisor {
             Phase::Over => return Err("Leeward is about to end".to_owned()),
         };
         tracing::info!("an operator wants the origin restarted: {told}");
-        self.take(Event::Renew(Verdict::Requested)).await;
+        self.take(self.renewal(Verdict::Requested)).await;
         Ok(told.to_owned())
     }
 

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::{ByWord, Snapshot};
 use crate::origin::verdict::Verdict;
+use crate::origin::view::Readiness;
 use crate::origin::{Stance, State};
 use families::{Families, Written};
 
@@ -125,6 +126,10 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests sent to the origin a second time.";
     let replayed = exchanges.replayed;
     to.counter("leeward_exchanges_replayed", help, PLAIN, replayed)?;
+    let help =
+        "Answers that were cut in the middle, and of which the rest came from the next generation.";
+    let continued = exchanges.continued;
+    to.counter("leeward_exchanges_continued", help, PLAIN, continued)?;
     let help = "Requests (methods and paths) that are kept from the origin because they have hung it repeatedly.";
     let quarantined = Some(all.quarantine.len() as u64);
     to.gauge("leeward_quarantined", help, PLAIN, quarantined)?;
@@ -174,6 +179,12 @@ fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let verdict = |it: Verdict| (it.word(), u32::from(Some(it) == origin.verdict));
     let verdicts = ByWord(Verdict::ALL.map(verdict).to_vec());
     to.gauges("leeward_origin_verdict", help, PLAIN, "verdict", &verdicts)?;
+    if let Some(standby) = &origin.standby {
+        let help = "The standby: 1 for how it is, 0 for the others.";
+        let readiness = |it: Readiness| (it.word(), u32::from(it.word() == standby.readiness));
+        let all = ByWord(Readiness::ALL.map(readiness).to_vec());
+        to.gauges("leeward_origin_standby", help, PLAIN, "readiness", &all)?;
+    }
     let help = "1 while requests reach the origin.";
     let up = Some(u32::from(origin.up));
     to.gauge("leeward_origin_up", help, PLAIN, up)?;

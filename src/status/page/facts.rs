@@ -1,7 +1,8 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
-use super::super::snapshot::{ByWord, OriginFacts, Quarantined, Snapshot};
+use super::super::snapshot::{ByWord, Kept, OriginFacts, Quarantined, Snapshot, Standby};
 use super::super::words::{bytes, counted, grown, length, loss, number, quarantined};
+use super::lists::doing;
 use crate::origin::Care;
 use crate::origin::growth::{Grown, Holding};
 
@@ -28,6 +29,9 @@ fn stance(origin: &OriginFacts) -> Option<String> {
 pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
     let whose = match origin.care {
         Care::Owned => "Leeward's: it starts, ends and restarts it",
+        Care::Tended => {
+            "somebody else's: Leeward looks, and ends and restarts it by whoever starts it"
+        }
         Care::Observed => "somebody else's: Leeward looks and tells",
     };
     let slots = origin.concurrency.map(|of| {
@@ -56,6 +60,8 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
         ("up for", origin.uptime_seconds.map(length)),
         ("last start took", origin.start_took_seconds.map(length)),
         ("slots", slots),
+        ("standby", origin.standby.as_ref().map(standby)),
+        ("kept frozen", origin.frozen.as_ref().map(frozen)),
         ("last probe", probe),
         ("probes", Some(by_word(&origin.probes))),
         ("memory", held(origin, Holding::Memory, origin.memory_bytes)),
@@ -82,6 +88,36 @@ pub(super) fn of_origin(origin: &OriginFacts) -> Vec<Row> {
     ]
 }
 
+/// The spare generation, and how it is.
+fn standby(it: &Standby) -> String {
+    let mut told = it.readiness.to_owned();
+    if let (Some(pid), Some(address)) = (it.pid, &it.address) {
+        told = format!("{told}: process {pid} at {address}");
+    }
+    if let Some(up) = it.uptime_seconds {
+        told = format!("{told}, up for {}", length(up));
+    }
+    if let Some(ago) = it.answered_ago_seconds {
+        told = format!("{told}, answered {} ago", length(ago));
+    }
+    match &it.trouble {
+        Some(trouble) => format!("{told}; {trouble}"),
+        None => told,
+    }
+}
+
+/// The generation that is kept for a debugger.
+fn frozen(it: &Kept) -> String {
+    let pid = it
+        .pid
+        .map_or_else(String::new, |pid| format!("process {pid}, "));
+    let left = length(it.for_seconds);
+    format!(
+        "{pid}generation {}, for another {left}; `leeward release frozen` ends it",
+        it.generation
+    )
+}
+
 /// What it holds, and how that has grown where it has.
 fn held(origin: &OriginFacts, holding: Holding, now: Option<u64>) -> Option<String> {
     let told = match holding {
@@ -99,12 +135,40 @@ fn held(origin: &OriginFacts, holding: Holding, now: Option<u64>) -> Option<Stri
     })
 }
 
-/// Those of clients and their requests.
+/// Those of clients.
+pub(super) fn of_clients(all: &Snapshot) -> Vec<Row> {
+    let connections = &all.traffic.connections;
+    let open = doing(connections.open, &connections.doing);
+    let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
+    let rate = all
+        .traffic
+        .requests_per_second
+        .map(|rate| format!("{rate:.1}"));
+    vec![
+        ("connect to", Some(listen.join(", "))),
+        ("open", Some(open)),
+        (
+            "at most",
+            Some(counted(connections.limit as u64, "connection")),
+        ),
+        ("requests a second", rate),
+        (
+            "accepted",
+            Some(counted(connections.accepted, "connection")),
+        ),
+        ("shed", Some(by_word(&connections.shed))),
+        (
+            "failed handshakes",
+            Some(number(connections.handshakes_failed)),
+        ),
+        ("floods ended", Some(number(connections.floods_ended))),
+        ("too slow", Some(by_word(&all.traffic.client_timeouts))),
+    ]
+}
+
+/// Those of requests and their answers.
 pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
     let traffic = &all.traffic;
-    let connections = &traffic.connections;
-    let limit = number(connections.limit as u64);
-    let open = format!("{} open of at most {limit}", number(connections.open));
     let spool = format!(
         "{} of {} in memory, {} on disk",
         bytes(all.spool.used_bytes as u64),
@@ -116,7 +180,6 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         Some(limit) => format!("{reserved} of {} set aside", bytes(limit)),
         None => format!("{reserved} set aside, without a limit"),
     };
-    let listen: Vec<_> = all.listen.edge.iter().map(ToString::to_string).collect();
     let moved: Vec<_> = traffic
         .bytes
         .0
@@ -124,22 +187,12 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         .map(|(direction, amount)| format!("{} {}", bytes(*amount), direction.replace('_', " ")))
         .collect();
     vec![
-        ("clients connect to", Some(listen.join(", "))),
-        ("connections", Some(open)),
-        ("accepted", Some(number(connections.accepted))),
-        ("shed", Some(by_word(&connections.shed))),
-        (
-            "failed handshakes",
-            Some(number(connections.handshakes_failed)),
-        ),
-        ("floods ended", Some(number(connections.floods_ended))),
         ("exchanges", Some(number(traffic.exchanges.begun))),
         ("held", Some(number(traffic.exchanges.held))),
         ("answers", Some(by_word(&traffic.answered))),
         ("made by Leeward", Some(number(traffic.answered_by_edge))),
         ("lost", Some(by_word_as(&traffic.lost, loss))),
         ("in quarantine", quarantine(&all.quarantine)),
-        ("clients too slow", Some(by_word(&traffic.client_timeouts))),
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
         ("bodies at rest", Some(spool)),

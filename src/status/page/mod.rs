@@ -1,64 +1,141 @@
-//! `/`: the snapshot as a page that a person reads at three in the morning, without any script.
+//! `/`: the snapshot as a page that a person reads at three in the morning. It is whole without a script; with one, the
+//! pieces that changed are sent after it.
 
+mod chart;
+mod day;
 mod facts;
+mod incident;
+mod lists;
 mod mood;
 
 use facts::Row;
 use mood::Mood;
 
+use std::time::Instant;
+
+use super::history::Point;
 use super::html::{Html, fill};
-use super::snapshot::{ByWord, OriginFacts, Snapshot, SpanFacts};
-use super::words::{about, bytes, length, moment, number};
-use crate::origin::cost::Cost;
+use super::snapshot::{OriginFacts, Snapshot};
+use super::words::{about, length, moment, number};
 use crate::origin::incident::Summary;
 use crate::origin::verdict::Confidence;
+use day::Day;
 
-/// The policy of the page: nothing is loaded and nothing runs, but for its own style and its own icon.
+pub(super) use incident::render as story;
+pub(super) use lists::incidents as shelf;
+
+/// The policy of all pages: nothing is loaded and nothing runs but their own style, script and icon, and the script may
+/// ask nobody but us.
 pub(super) const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-GdA90LxsP2vsvsOdKnPDQVtZONV5tTefazhxI+EsJR8='; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    style-src 'sha256-l33K8D2PlPkcXmnXvMcJQZmtpJSS7yr6LYHIcK78fvg='; \
+    script-src 'sha256-Lx/kV9tj6IFR9xEqXcFrMkpFduqwAWOeftNAM09yHqg='; \
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const TEMPLATE: &str = include_str!("page.html");
+const PLAIN: &str = include_str!("plain.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
-/// The whole page.
-pub(super) fn render(all: &Snapshot) -> String {
-    let origin = &all.origin;
-    let mood = Mood::of(origin.state);
+/// Incidents that are listed on the page; the rest is at `/incidents`.
+const LISTED: usize = 20;
+
+/// A piece of the page that changes: its name in the template, and what stands there.
+pub(super) type Piece = (&'static str, String);
+
+/// The whole page. `hour` are the points of the last hour, as of `now`.
+pub(super) fn render(all: &Snapshot, hour: &[Point], now: Instant) -> String {
+    let pieces = pieces(all, hour, now);
     let slot = |name: &str| match name {
-        "word" => text(&capital(origin.state.word())),
-        "mood" => Html::new().raw(mood.class()),
-        "sign" => mood.sign(),
-        "version" => text(all.version),
-        "uptime" => text(&length(all.uptime_seconds)),
-        "taken" => time(&all.taken_at),
-        "for" => text(&length(origin.for_seconds)),
-        "since" => time(&origin.since),
-        "meaning" => text(&about(
-            origin.state,
-            origin.care,
-            Some(origin.requests),
-            origin.opens_in_seconds,
-        )),
-        "trouble" => trouble(origin.trouble.as_deref()),
-        "seen" => seen(origin),
-        "latest" => latest(all.incidents.first()),
-        "figures" => figures(all),
-        "visits" => visits(origin),
-        "origin" => list(&facts::of_origin(origin)),
-        "traffic" => list(&facts::of_traffic(all)),
-        "spans" => spans(&all.traffic.spans),
-        "incidents" => incidents(&all.incidents),
-        _ => Html::new(),
+        "style" => Html::new().raw(STYLE),
+        "script" => Html::new().raw(SCRIPT),
+        _ => {
+            let piece = pieces.iter().find(|(piece, _)| *piece == name);
+            Html::new().drawn(piece.map_or("", |(_, html)| html))
+        }
     };
     fill(TEMPLATE, slot).into_string()
 }
 
-fn trouble(said: Option<&str>) -> Html {
-    said.map_or_else(Html::new, |said| {
-        Html::new()
-            .raw("<p class=\"trouble\">")
-            .text(said)
-            .raw("</p>")
-    })
+/// All pieces that change.
+pub(super) fn pieces(all: &Snapshot, hour: &[Point], now: Instant) -> Vec<Piece> {
+    let origin = &all.origin;
+    let mood = Mood::of(origin.state);
+    let day = Day::of(&all.incidents, &all.taken_at, all.uptime_seconds);
+    let title = format!("{} – Leeward", capital(origin.state.word()));
+    [
+        ("title", text(&title)),
+        ("mood", Html::new().raw(mood.class())),
+        ("head", head(all)),
+        ("state", state(origin, mood)),
+        ("day", day.map_or_else(Html::new, |day| told(&day))),
+        ("latest", latest(all.incidents.first())),
+        ("figures", figures(all)),
+        ("hour", chart::both(hour, now)),
+        ("visits", lists::visits(origin)),
+        ("origin", list(&facts::of_origin(origin))),
+        ("clients", list(&facts::of_clients(all))),
+        ("traffic", list(&facts::of_traffic(all))),
+        ("spans", lists::spans(&all.traffic.spans)),
+        ("deadlines", lists::deadlines(all)),
+        ("incidents", lists::last(&all.incidents, LISTED)),
+    ]
+    .map(|(name, html)| (name, html.into_string()))
+    .to_vec()
+}
+
+/// A page that stands still, with this title and body.
+fn plain(title: &str, body: Html) -> String {
+    let body = body.into_string();
+    let slot = |name: &str| match name {
+        "style" => Html::new().raw(STYLE),
+        "title" => text(title),
+        "body" => Html::new().drawn(&body),
+        _ => Html::new(),
+    };
+    fill(PLAIN, slot).into_string()
+}
+
+fn head(all: &Snapshot) -> Html {
+    Html::new()
+        .raw("version ")
+        .text(all.version)
+        .raw(", up ")
+        .text(&length(all.uptime_seconds))
+        .raw(", ")
+        .add(time(&all.taken_at))
+}
+
+fn told(day: &Day<'_>) -> Html {
+    Html::new()
+        .raw("<p class=\"lead\">")
+        .text(&day.sentence())
+        .raw("</p>")
+        .add(day.line())
+}
+
+fn state(origin: &OriginFacts, mood: Mood) -> Html {
+    let meaning = about(
+        origin.state,
+        origin.care,
+        Some(origin.requests),
+        origin.opens_in_seconds,
+    );
+    let state = mood
+        .sign()
+        .raw("<div class=\"about\"><h1 id=\"word\">")
+        .text(&capital(origin.state.word()))
+        .raw("</h1><p class=\"soft\">for ")
+        .text(&length(origin.for_seconds))
+        .raw(", since ")
+        .add(time(&origin.since))
+        .raw("</p><p class=\"lead\">")
+        .text(&meaning)
+        .raw("</p>");
+    let state = match &origin.trouble {
+        Some(said) => state.raw("<p class=\"trouble\">").text(said).raw("</p>"),
+        None => state,
+    };
+    state.raw("</div>").add(seen(origin))
 }
 
 /// The verdict and what speaks for and against it.
@@ -70,29 +147,28 @@ fn seen(origin: &OriginFacts) -> Html {
         Some(Confidence::Conclusive) => "the evidence is conclusive",
         Some(Confidence::Inconclusive) | None => "the evidence is not conclusive",
     };
-    let mut seen = Html::new()
+    Html::new()
         .raw("<div class=\"seen\"><p>Verdict: <b>")
         .text(verdict.word())
         .raw("</b> <span class=\"soft\">– ")
         .raw(surely)
-        .raw("</span></p>");
-    for (title, facts) in [
-        ("", &origin.evidence_for),
-        (
-            "<p class=\"soft\">Against it, or not seen:</p>",
-            &origin.evidence_against,
-        ),
-    ] {
-        if facts.is_empty() {
-            continue;
-        }
-        seen = seen.raw(title).raw("<ul>");
-        for fact in facts {
-            seen = seen.raw("<li>").text(fact).raw("</li>");
-        }
-        seen = seen.raw("</ul>");
+        .raw("</span></p>")
+        .add(reasons("", &origin.evidence_for))
+        .add(reasons(AGAINST, &origin.evidence_against))
+        .raw("</div>")
+}
+
+const AGAINST: &str = "<p class=\"soft\">Against it, or not seen:</p>";
+
+fn reasons(title: &'static str, facts: &[String]) -> Html {
+    if facts.is_empty() {
+        return Html::new();
     }
-    seen.raw("</div>")
+    let mut list = Html::new().raw(title).raw("<ul>");
+    for fact in facts {
+        list = list.raw("<li>").text(fact).raw("</li>");
+    }
+    list.raw("</ul>")
 }
 
 fn latest(incident: Option<&Summary>) -> Html {
@@ -117,6 +193,7 @@ fn figures(all: &Snapshot) -> Html {
         ("waiting for a slot", all.waiting.queued as u64, false),
         ("held at the gate", all.waiting.held as u64, false),
         ("replayed", traffic.exchanges.replayed, false),
+        ("continued", traffic.exchanges.continued, false),
         ("lost", lost, lost > 0),
         ("restarts", all.origin.restarts.total(), false),
     ];
@@ -136,29 +213,6 @@ fn figures(all: &Snapshot) -> Html {
     row
 }
 
-fn visits(origin: &OriginFacts) -> Html {
-    if origin.visits.is_empty() {
-        return Html::new().raw("<p class=\"soft\">None at this moment.</p>");
-    }
-    let mut table = Html::new().raw(
-        "<table class=\"visits\"><tr><th scope=\"col\">request</th><th scope=\"col\">age</th>\
-         <th scope=\"col\">quiet for</th><th scope=\"col\">received</th></tr>\n",
-    );
-    for visit in &origin.visits {
-        table = table
-            .raw("<tr><td><code>")
-            .text(&visit.request)
-            .raw("</code></td><td>")
-            .text(&length(visit.age_seconds))
-            .raw("</td><td>")
-            .text(&length(visit.quiet_seconds))
-            .raw("</td><td>")
-            .text(&bytes(visit.received_bytes))
-            .raw("</td></tr>\n");
-    }
-    table.raw("</table>")
-}
-
 /// What is not known is left out.
 fn list(rows: &[Row]) -> Html {
     let known = |(label, value): &Row| Some((*label, value.clone()?));
@@ -172,61 +226,6 @@ fn list(rows: &[Row]) -> Html {
             .raw("</dd>\n");
     }
     list
-}
-
-fn spans(spans: &ByWord<SpanFacts>) -> Html {
-    let mut rows = Html::new();
-    for (word, span) in &spans.0 {
-        rows = rows.raw("<tr><td>").text(word).raw("</td>");
-        for part in [
-            span.p50_seconds,
-            span.p90_seconds,
-            span.p99_seconds,
-            span.longest_seconds,
-        ] {
-            let told = part.map_or_else(|| "–".to_owned(), length);
-            rows = rows.raw("<td>").text(&told).raw("</td>");
-        }
-        rows = rows.raw("</tr>\n");
-    }
-    rows
-}
-
-/// What it cost the clients, after a colon; nothing where that is not known.
-fn requests(incident: &Summary) -> String {
-    let told = |it: &Cost| {
-        format!(
-            ": {} held, {} replayed, {} lost",
-            it.held, it.replayed, it.lost
-        )
-    };
-    incident.requests.as_ref().map(told).unwrap_or_default()
-}
-
-fn incidents(list: &[Summary]) -> Html {
-    if list.is_empty() {
-        return Html::new().raw("<p class=\"soft\">None that is still kept.</p>");
-    }
-    let mut items = Html::new().raw("<ol class=\"incidents\">\n");
-    for incident in list {
-        let cost = match incident.downtime_seconds {
-            Some(downtime) => format!("down for {}{}", length(downtime), requests(incident)),
-            None => "not over yet".to_owned(),
-        };
-        items = items
-            .raw("<li><a href=\"/incidents/")
-            .text(&incident.id)
-            .raw("\">")
-            .add(time(&incident.opened))
-            .raw("</a> <span class=\"tag\">")
-            .text(&incident.verdict)
-            .raw("</span> <span class=\"soft\">")
-            .text(&cost)
-            .raw("</span><p>")
-            .text(&incident.sentence)
-            .raw("</p></li>\n");
-    }
-    items.raw("</ol>")
 }
 
 fn time(rfc3339: &str) -> Html {
@@ -249,63 +248,4 @@ fn capital(word: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::hung;
-    use super::*;
-
-    #[test]
-    fn what_anybody_wrote_stays_text() {
-        let page = render(&hung());
-        assert!(page.contains("POST /reports/&lt;script&gt;alert(1)&lt;/script&gt;"));
-        assert!(page.contains("&lt;b&gt;no sign of life"));
-        assert!(page.contains("failed &lt;here&gt;"));
-        assert!(page.contains("10.0.0.7 &amp; reads &quot;nothing&quot;"));
-        assert!(!page.contains("<script"));
-    }
-
-    #[test]
-    fn the_state_is_a_word_a_colour_and_a_sign() {
-        let page = render(&hung());
-        assert!(page.contains("<title>Hung – Leeward</title>"));
-        assert!(page.contains("<h1 id=\"word\">Hung</h1>"));
-        assert!(page.contains("<body class=\"bad\">"));
-        assert!(page.contains("Requests are held, perhaps for another 400 ms."));
-        assert!(page.contains("href=\"/incidents/20260131T081530.000Z-2-hung-blocked\""));
-        assert!(!page.contains("{{") && !page.contains("}}"));
-    }
-
-    #[test]
-    fn the_policy_names_the_hash_of_the_style() {
-        let (_, rest) = TEMPLATE.split_once("<style>").unwrap();
-        let (style, _) = rest.split_once("</style>").unwrap();
-        let wanted = format!("style-src 'sha256-{}'", base64(&sha256(style)));
-        assert!(POLICY.contains(&wanted), "the style is new; write {wanted}");
-        assert!(!TEMPLATE.contains("style="), "the policy forbids it");
-    }
-
-    fn sha256(text: &str) -> Vec<u8> {
-        use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-        let suite = TLS13_AES_128_GCM_SHA256.tls13().unwrap();
-        let hash = suite.common.hash_provider.hash(text.as_bytes());
-        hash.as_ref().to_vec()
-    }
-
-    fn base64(bytes: &[u8]) -> String {
-        const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = String::new();
-        for three in bytes.chunks(3) {
-            let mut whole = [0; 4];
-            whole[1..=three.len()].copy_from_slice(three);
-            let bits = u32::from_be_bytes(whole);
-            for place in 0..4 {
-                let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-                text.push(if place <= three.len() {
-                    letter as char
-                } else {
-                    '='
-                });
-            }
-        }
-        text
-    }
-}
+mod tests;

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 
 use super::Source;
+use crate::config::settings::Bound;
+use crate::ground::failure::Party;
+use crate::ground::ledger::Count;
 use crate::origin::incident::Summary;
 
-pub use origin::{Concurrency, Fate, OriginFacts, Probed, UnderWay};
+pub use origin::{Concurrency, Fate, Kept, OriginFacts, Probed, Standby, UnderWay};
 pub use traffic::{Connections, Exchanges, SpanFacts, Traffic};
 
 /// The version of the JSON's shape.
@@ -40,6 +43,8 @@ pub struct Snapshot {
     pub origin: OriginFacts,
     /// Clients, their requests, the answers.
     pub traffic: Traffic,
+    /// Every wait that has a limit.
+    pub deadlines: Vec<DeadlineFacts>,
     /// Requests that wait.
     pub waiting: Waiting,
     /// Requests that are kept from the origin because they have hung it repeatedly, the last one last; 64 at the most.
@@ -68,6 +73,19 @@ pub struct Hang {
     pub certain_seconds: f64,
     /// Where it is not.
     pub silent_seconds: f64,
+}
+
+/// A wait that has a limit.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct DeadlineFacts {
+    /// Who is waited for: `client` or `origin`.
+    pub whose: &'static str,
+    /// Where in the walk of a request.
+    pub phase: &'static str,
+    /// For how long at the most; routes may have others of their own.
+    pub limit_seconds: f64,
+    /// How often it was reached since the start.
+    pub missed: u64,
 }
 
 /// Requests that wait, now.
@@ -147,7 +165,8 @@ impl Snapshot {
                 silent_seconds: seconds(facts.hang.silent),
             },
             origin: OriginFacts::of(&view, &gate, visits.collect(), facts, now),
-            traffic: Traffic::of(&source.ledger, facts.connections_limit),
+            traffic: Traffic::of(&source.ledger, facts.connections_limit, source.rate()),
+            deadlines: deadlines(source),
             waiting: Waiting {
                 queued: gauges.queued,
                 held: gauges.held,
@@ -177,6 +196,20 @@ impl Snapshot {
     }
 }
 
+fn deadlines(source: &Source) -> Vec<DeadlineFacts> {
+    let missed = |party, phase| match party {
+        Party::Client => source.ledger.sum(Count::ClientTimeout(phase)),
+        Party::Origin | Party::Edge => source.ledger.sum(Count::OriginTimeout(phase)),
+    };
+    let told = |(party, phase, limit): &Bound| DeadlineFacts {
+        whose: party.word(),
+        phase: phase.word(),
+        limit_seconds: seconds(*limit),
+        missed: missed(*party, *phase),
+    };
+    source.facts.waits.iter().map(told).collect()
+}
+
 impl ByWord {
     /// All of them together.
     pub fn total(&self) -> u64 {
@@ -195,6 +228,7 @@ fn seconds(length: Duration) -> f64 {
     rounded(length.as_secs_f64())
 }
 
-fn rounded(value: f64) -> f64 {
+/// To the millionth.
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }

@@ -61,6 +61,10 @@ pub struct OriginFacts {
     pub evidence_against: Vec<String>,
     /// Why it does not start, or does not end.
     pub trouble: Option<String>,
+    /// The standby, where one is wanted.
+    pub standby: Option<Standby>,
+    /// A hung generation that is kept frozen for a debugger.
+    pub frozen: Option<Kept>,
     /// What the last probe met.
     pub last_probe: Option<Probed>,
     /// Resident memory.
@@ -123,6 +127,36 @@ pub struct Probed {
     pub reason: Option<String>,
     /// How long ago it ended.
     pub ago_seconds: f64,
+}
+
+/// A spare generation beside the one that serves.
+#[derive(Debug, Clone, Serialize)]
+pub struct Standby {
+    /// `absent`, `starting`, `proven` or `doubtful`.
+    pub readiness: &'static str,
+    /// Its process.
+    pub pid: Option<Pid>,
+    /// Which generation it is.
+    pub generation: Option<u64>,
+    /// Where it listens.
+    pub address: Option<String>,
+    /// Since it was started.
+    pub uptime_seconds: Option<f64>,
+    /// How long ago it answered last.
+    pub answered_ago_seconds: Option<f64>,
+    /// Why there is none, or why the one before went.
+    pub trouble: Option<String>,
+}
+
+/// A frozen generation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Kept {
+    /// Its process.
+    pub pid: Option<Pid>,
+    /// Which it was.
+    pub generation: u64,
+    /// How long it is kept from now on.
+    pub for_seconds: f64,
 }
 
 /// A request the origin works on.
@@ -214,6 +248,20 @@ impl OriginFacts {
             evidence_for,
             evidence_against,
             trouble: view.trouble.clone(),
+            standby: view.standby.as_ref().map(|it| Standby {
+                readiness: it.readiness.word(),
+                pid: it.pid,
+                generation: it.generation,
+                address: it.address.as_ref().map(|address| address.to_string()),
+                uptime_seconds: it.started.map(ago),
+                answered_ago_seconds: it.answered.map(ago),
+                trouble: it.trouble.clone(),
+            }),
+            frozen: view.frozen.map(|it| Kept {
+                pid: it.pid,
+                generation: it.generation,
+                for_seconds: seconds(it.until.saturating_duration_since(now)),
+            }),
             last_probe: view
                 .last_probe
                 .as_ref()
@@ -301,6 +349,7 @@ fn restarts(view: &View) -> ByWord {
 fn care<S: Serializer>(care: &Care, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(match care {
         Care::Owned => "owned",
+        Care::Tended => "tended",
         Care::Observed => "observed",
     })
 }

@@ -11,6 +11,8 @@ use crate::ground::ledger::{BOUNDS, Class, Count, Distribution, Ledger, Loss, Sp
 /// Clients, their requests, the answers. Everything but `open` and `in_flight` is counted since the start.
 #[derive(Debug, Clone, Serialize)]
 pub struct Traffic {
+    /// Exchanges that ended, a second, in the last ten seconds; absent until there were as many.
+    pub requests_per_second: Option<f64>,
     /// Client connections.
     pub connections: Connections,
     /// Requests with their answers.
@@ -40,6 +42,8 @@ pub struct Traffic {
 pub struct Connections {
     /// Open now.
     pub open: u64,
+    /// Of these, by what they are at: a `handshake`, a `request`, or `idle`.
+    pub doing: ByWord,
     /// That may be open at once.
     pub limit: usize,
     /// Accepted.
@@ -65,6 +69,8 @@ pub struct Exchanges {
     pub held: u64,
     /// Sent to the origin a second time.
     pub replayed: u64,
+    /// Cut in the middle of the answer, and continued from the next generation.
+    pub continued: u64,
 }
 
 /// How long one part of an exchange took, over all that were measured.
@@ -89,20 +95,36 @@ pub struct SpanFacts {
 
 impl Traffic {
     /// What the ledger holds now.
-    pub fn of(ledger: &Ledger, connections_limit: usize) -> Self {
+    pub fn of(ledger: &Ledger, connections_limit: usize, rate: Option<f64>) -> Self {
         let sum = |count| ledger.sum(count);
         // The end is read before the beginning: what ends in between must not make the difference negative.
         let (closed, ended) = (sum(Count::ConnectionsClosed), sum(Count::ExchangesEnded));
         let (accepted, begun) = (sum(Count::ConnectionsAccepted), sum(Count::ExchangesBegun));
         let (streams_ended, streams) = (sum(Count::StreamsEnded), sum(Count::StreamsBegun));
+        let (shaken, shaking) = (sum(Count::HandshakesEnded), sum(Count::HandshakesBegun));
+        let (released, engaged) = (
+            sum(Count::ConnectionsReleased),
+            sum(Count::ConnectionsEngaged),
+        );
+        let open = accepted.saturating_sub(closed);
+        let (handshake, request) = (
+            shaking.saturating_sub(shaken),
+            engaged.saturating_sub(released),
+        );
         let stalled = Duration::from_nanos(sum(Count::OriginStalledByClient));
         let phases = |of: fn(Phase) -> Count| {
             let each = |phase: Phase| (phase.word(), sum(of(phase)));
             ByWord(Phase::ALL.map(each).to_vec())
         };
         Self {
+            requests_per_second: rate,
             connections: Connections {
-                open: accepted.saturating_sub(closed),
+                open,
+                doing: ByWord(vec![
+                    ("handshake", handshake),
+                    ("request", request),
+                    ("idle", open.saturating_sub(handshake + request)),
+                ]),
                 limit: connections_limit,
                 accepted,
                 shed: ByWord(vec![
@@ -120,6 +142,7 @@ impl Traffic {
                 ended,
                 held: sum(Count::ExchangesHeld),
                 replayed: sum(Count::ExchangesReplayed),
+                continued: sum(Count::ExchangesContinued),
             },
             streams_open: streams.saturating_sub(streams_ended),
             origin_client_stall_seconds: seconds(stalled),
@@ -151,7 +174,8 @@ impl Traffic {
 }
 
 impl SpanFacts {
-    fn of(distribution: Distribution) -> Self {
+    /// What a histogram comes to.
+    pub(in super::super) fn of(distribution: Distribution) -> Self {
         let within = |share| within(&distribution, share).map(rounded);
         Self {
             count: distribution.count(),
@@ -235,7 +259,7 @@ mod tests {
         tally.add(Count::ExchangesBegun, 4);
         tally.add(Count::ExchangesEnded, 4);
         tally.count(Count::Lost(Loss::Died));
-        let traffic = Traffic::of(&ledger, 10);
+        let traffic = Traffic::of(&ledger, 10, None);
         assert_eq!(traffic.connections.open, 3);
         assert_eq!(traffic.exchanges.in_flight, 0);
         assert_eq!(traffic.lost.total(), 1);

@@ -1,0 +1,260 @@
+//! An origin that somebody else starts, and that Leeward may act on: a service of systemd's, or what has a pid file,
+//! a listener, and commands of the operator's. It is found, not spawned, and it outlives Leeward.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::Change;
+use super::held::Held;
+use super::keeper::{Came, Ended, Keeper, UNKNOWN};
+use super::unit::{self, Wanted};
+use crate::ground::deadline::Deadline;
+use crate::origin::pid::Pid;
+use crate::origin::stop::Ladder;
+
+/// One life of it, from when it is looked for.
+pub struct Foreign {
+    keeper: Arc<Keeper>,
+    main: Main,
+}
+
+/// The process that serves.
+enum Main {
+    /// It is looked for, and started where that is wanted.
+    Coming(Work<Came>),
+    /// It is not there, for this reason, and is not to be started by us. When somebody does, it is found.
+    Resting(String, Work<Came>),
+    /// This one; and what its keeper tells of its end.
+    Here(Held, End),
+    /// It serves, and cannot be seen or waited for, for this reason.
+    Unseen(String),
+    /// It did not come.
+    Failed(String),
+}
+
+/// What its keeper tells of its end.
+enum End {
+    /// Nothing was asked.
+    Unasked,
+    /// The answer is on its way.
+    Asked(Work<Ended>),
+    /// This.
+    Told(Ended),
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
+
+/// After a signal, for whoever may not be awaited.
+const KILLED: Duration = Duration::from_secs(5);
+
+impl Foreign {
+    /// Begins to look for it, and has it started where that is `wanted`; it has to come within `startup`.
+    ///
+    /// Must be called on the watch thread: what is run is spawned there.
+    pub fn seek(keeper: Arc<Keeper>, wanted: Wanted, startup: Duration) -> Self {
+        let coming = keeper.clone().come(wanted, startup);
+        Self {
+            keeper,
+            main: Main::Coming(Box::pin(coming)),
+        }
+    }
+
+    /// Returns with the next thing that becomes of it.
+    pub async fn changed(&mut self) -> Change {
+        let came = match &mut self.main {
+            Main::Coming(work) | Main::Resting(_, work) => work.as_mut().await,
+            Main::Here(held, end) => {
+                held.exited().await;
+                return match end.told(&self.keeper).await.was_asked {
+                    true => Change::Ended,
+                    false => Change::Exited,
+                };
+            }
+            // Only the probes can tell.
+            Main::Unseen(_) => std::future::pending().await,
+            Main::Failed(_) => return Change::Exited,
+        };
+        let (main, change) = match came {
+            Came::Here(held) => (Main::Here(held, End::Unasked), Change::Known),
+            Came::Unseen(why) => (Main::Unseen(why), Change::Known),
+            Came::Failed(why) => (Main::Failed(why), Change::Exited),
+            Came::Rests(why) => {
+                let back = Box::pin(self.keeper.clone().come_back());
+                (Main::Resting(why, back), Change::Rests)
+            }
+        };
+        self.main = main;
+        change
+    }
+
+    /// Its number, once that is known.
+    pub fn pid(&self) -> Option<Pid> {
+        match &self.main {
+            Main::Here(held, _) => Some(held.pid()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is known to be there.
+    pub fn is_known(&self) -> bool {
+        matches!(self.main, Main::Here(..) | Main::Unseen(_))
+    }
+
+    /// Why it is not there, or not seen.
+    pub fn trouble(&self) -> Option<&str> {
+        match &self.main {
+            Main::Resting(why, _) | Main::Unseen(why) | Main::Failed(why) => Some(why),
+            Main::Coming(_) | Main::Here(..) => None,
+        }
+    }
+
+    /// Returns when it has exited, and at once where nobody is to be waited for.
+    pub async fn exited(&self) {
+        if let Main::Here(held, _) = &self.main {
+            held.exited().await;
+        }
+    }
+
+    /// Whether it has exited, or is not there.
+    pub fn has_exited(&self) -> bool {
+        match &self.main {
+            Main::Here(held, _) => held.has_exited(),
+            Main::Unseen(_) => false,
+            Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => true,
+        }
+    }
+
+    /// How it ended, in words.
+    pub fn fate(&self) -> Option<String> {
+        match &self.main {
+            Main::Here(held, end) if held.has_exited() => {
+                let how = match end {
+                    End::Told(ended) => &ended.how,
+                    End::Unasked | End::Asked(_) => UNKNOWN,
+                };
+                Some(how.to_owned())
+            }
+            Main::Failed(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// Signals it and all that goes with it.
+    pub async fn signal(&self, signal: Signal) {
+        if self.has_exited() {
+            // Who comes in its place is not meant.
+            return;
+        }
+        match (&*self.keeper, &self.main) {
+            (_, Main::Coming(_) | Main::Resting(..) | Main::Failed(_)) => {}
+            (Keeper::Unit(unit, _), _) => {
+                // It is to end as we end it, and not by what systemd does to it meanwhile.
+                if let Err(error) = unit::kill(unit, signal).await {
+                    tracing::error!("{unit} cannot be signalled: {error}");
+                }
+            }
+            (Keeper::Hooks(_), Main::Here(held, _)) => held.signal(signal).await,
+            (Keeper::Hooks(_), Main::Unseen(why)) => {
+                tracing::warn!("the origin cannot be signalled: {why}");
+            }
+        }
+    }
+
+    /// Ends it by a command of the operator's, where there is one for it and signals are not better; whether it has
+    /// ended by that.
+    pub async fn is_ended_by_hook(&self, ladder: Ladder) -> bool {
+        let Keeper::Hooks(hooks) = &*self.keeper else {
+            return false;
+        };
+        if self.has_exited() {
+            return false;
+        }
+        let held = match &self.main {
+            Main::Here(held, _) => Some(held),
+            Main::Unseen(_) => None,
+            Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => return false,
+        };
+        let may_signal = held.is_some_and(Held::is_ours_to_signal);
+        let Some(command) = hooks.ending(may_signal, ladder == Ladder::Kill) else {
+            return false;
+        };
+        if let Some(held) = held {
+            // It was frozen to see what it had not read, and is to hear of its end.
+            held.signal(Signal::CONT).await;
+        }
+        hooks
+            .run(command)
+            .await
+            .unwrap_or_else(|error| tracing::error!("{error}"));
+        let grace = match ladder {
+            Ladder::Kill => KILLED,
+            Ladder::Term(grace) | Ladder::Abort(grace) => grace,
+        };
+        match held {
+            Some(held) => Deadline::within(grace).bound(held.exited()).await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// Whether it is there and can be ended neither by a signal of ours nor by a command.
+    pub fn is_out_of_reach(&self) -> bool {
+        let Keeper::Hooks(hooks) = &*self.keeper else {
+            return false;
+        };
+        let may_not_be_signalled = match &self.main {
+            Main::Here(held, _) => !held.has_exited() && !held.is_ours_to_signal(),
+            Main::Unseen(_) => true,
+            Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => false,
+        };
+        may_not_be_signalled && hooks.ending(false, false).is_none()
+    }
+
+    /// Whether whoever keeps it is about to end it, so that its end is not ours to undo.
+    pub async fn is_being_ended(&self) -> bool {
+        match &*self.keeper {
+            Keeper::Unit(unit, _) => unit::show(unit).await.is_ok_and(|it| it.is_being_ended()),
+            Keeper::Hooks(_) => false,
+        }
+    }
+
+    /// Lets go of it, and says how it ended, or that it did not.
+    pub async fn bury(self) -> String {
+        let pid = self.pid();
+        let told = match self.main {
+            Main::Here(held, mut end) if held.has_exited() => end.told(&self.keeper).await.how,
+            Main::Here(..) | Main::Unseen(_) => "was left running".to_owned(),
+            Main::Coming(_) => "was not there yet".to_owned(),
+            Main::Resting(why, _) | Main::Failed(why) => why,
+        };
+        tracing::info!(pid = pid.map(Pid::number), "origin {told}");
+        told
+    }
+}
+
+impl End {
+    /// What is told. A question that is under way goes on when this is dropped and called again.
+    async fn told(&mut self, keeper: &Arc<Keeper>) -> Ended {
+        loop {
+            *self = match self {
+                Self::Told(ended) => return ended.clone(),
+                Self::Asked(answer) => Self::Told(answer.as_mut().await),
+                Self::Unasked => {
+                    let keeper = keeper.clone();
+                    Self::Asked(Box::pin(async move { keeper.obituary().await }))
+                }
+            };
+        }
+    }
+}
+
+impl std::fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Foreign")
+            .field("pid", &self.pid())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! A service of systemd's is looked after by `systemctl`. This one is a stand-in, so that it is kept on any machine: what
+//! it is told is noted, and it answers as systemd does.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::daemons::{is_gone, send, serving, trouble, wait_gone};
+use crate::foreign::Service;
+use crate::house::{DUE, incidents};
+use crate::support::Leeward;
+use crate::support::standing::Standing;
+use crate::verbs::done;
+
+/// One service, whose state is in the directory of the script: `pid` once it ran, `stopped` when somebody stopped it,
+/// `always` where it is to come back by itself.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+cd @HERE@ || exit 1
+[ "$1" = show ] || echo "$*" >> calls
+start() {
+    rm -f stopped pid
+    setsid sh -c 'echo $$ > pid; exec @AILING@ --listen @AT@' </dev/null >/dev/null 2>&1 &
+    while [ ! -s pid ]; do sleep 0.01; done
+}
+pid=$(cat pid 2>/dev/null)
+lives() {
+    [ -n "$pid" ] && [ -e "/proc/$pid" ] && ! grep -q ') Z' "/proc/$pid/stat"
+}
+tell() {
+    printf 'LoadState=%s\nActiveState=%s\nSubState=%s\nResult=%s\nMainPID=%s\nJob=\n' "$@"
+}
+case "$1" in
+show)
+    if [ -e unknown ]; then tell not-found inactive dead success 0
+    elif lives; then tell loaded active running success "$pid"
+    elif [ -e stopped ]; then tell loaded inactive dead success 0
+    elif [ -e always ] && [ -n "$pid" ]; then
+        tell loaded activating auto-restart signal 0; start
+    elif [ -n "$pid" ]; then tell loaded failed failed signal 0; echo ExecMainCode=2; echo ExecMainStatus=9
+    else tell loaded inactive dead success 0
+    fi
+    [ -n "$pid" ] && echo InactiveEnterTimestampMonotonic=1 || echo InactiveEnterTimestampMonotonic=0 ;;
+start) start ;;
+stop) : > stopped; kill -9 "$pid" ;;
+kill) lives && kill "-${4#SIG}" "$pid" ;;
+esac
+exit 0
+"#;
+
+const UNIT: &str = "unit = \"goahead\"\n";
+const SOON: &str =
+    "[hang]\ncertain = \"500ms\"\n[restart]\nbackoff = \"100ms\"\nstartup = \"20s\"\n";
+
+fn guarded(service: &Service) -> Leeward {
+    let standing = Standing::with_programs(service.place());
+    service.guarded(&standing, UNIT, SOON)
+}
+
+const STARTED: &str = "start --no-block --no-ask-password -- goahead.service";
+
+fn killed(signal: &str) -> String {
+    format!("kill --no-ask-password -s {signal} -- goahead.service")
+}
+
+#[test]
+fn a_unit_that_hangs_is_ended_and_started_by_systemctl_and_outlives_leeward() {
+    let service = Service::new("systemctl", SYSTEMCTL);
+    let mut leeward = guarded(&service);
+    leeward.wait_log("origin ready", DUE);
+    let first = service.pid();
+    assert_eq!(
+        (serving(&leeward), service.calls()),
+        (first, vec![STARTED.to_owned()])
+    );
+    send(first, Signal::STOP);
+    leeward.wait_log_nth("origin ready", 2, DUE);
+    assert!(is_gone(first), "the frozen one lives on");
+    let second = serving(&leeward);
+    assert_eq!(second, service.pid());
+    assert_eq!(
+        service.calls()[1..],
+        [killed("SIGKILL"), STARTED.to_owned()]
+    );
+    // It fails by itself.
+    send(second, Signal::KILL);
+    leeward.wait_log_nth("origin ready", 3, DUE);
+    let told = incidents(&leeward);
+    let sentence = told[1]["sentence"].as_str().expect("a sentence");
+    assert!(
+        sentence.contains("was ended by signal 9; the unit is failed"),
+        "{sentence}"
+    );
+    let third = serving(&leeward);
+    assert!(done(&leeward, &["restart"]).contains("serves"));
+    let fourth = serving(&leeward);
+    assert!(is_gone(third) && fourth == service.pid());
+    let mut calls = service.calls().split_off(4);
+    // Who has ended by then is not continued.
+    calls.retain(|call| *call != killed("SIGCONT"));
+    assert_eq!(calls, [killed("SIGTERM"), STARTED.to_owned()]);
+    assert_eq!(leeward.terminate().code(), Some(0));
+    assert!(!is_gone(fourth), "it ended with Leeward");
+}
+
+#[test]
+fn a_unit_that_comes_back_by_itself_is_awaited() {
+    let service = Service::new("systemctl", SYSTEMCTL);
+    service.run("systemctl", &["start"]);
+    fs::write(service.place().join("always"), "").expect("it can be written");
+    // Leeward's own backoff is for what Leeward starts.
+    let slow = SOON.replace("100ms", "1m");
+    let leeward = service.guarded(&Standing::with_programs(service.place()), UNIT, &slow);
+    for life in 2..4 {
+        let one = serving(&leeward);
+        send(one, Signal::KILL);
+        leeward.wait_log_nth("origin ready", life, DUE);
+        assert_ne!(serving(&leeward), one);
+    }
+    assert_eq!(service.calls(), ["start"], "nobody but systemd started it");
+}
+
+#[test]
+fn a_unit_that_somebody_stopped_is_left_stopped_until_somebody_starts_it() {
+    let service = Service::new("systemctl", SYSTEMCTL);
+    let leeward = guarded(&service);
+    let first = serving(&leeward);
+    service.run("systemctl", &["stop", "goahead.service"]);
+    wait_gone(first);
+    leeward.wait_log("the origin is left as it is", DUE);
+    trouble(
+        &leeward,
+        "goahead.service is inactive (dead): somebody stopped it, and it is left so",
+    );
+    let calls = service.calls().len();
+    service.run("systemctl", &["start"]);
+    leeward.wait_log_nth("origin ready", 2, DUE);
+    let second = serving(&leeward);
+    assert_eq!(service.calls().len(), calls + 1, "{:?}", service.calls());
+    assert!(incidents(&leeward).is_empty(), "somebody wanted it so");
+    // An operator of Leeward's may want it, too.
+    service.run("systemctl", &["stop", "goahead.service"]);
+    wait_gone(second);
+    leeward.wait_log_nth("the origin is left as it is", 2, DUE);
+    done(&leeward, &["restart"]);
+    assert_ne!(serving(&leeward), second);
+    assert_eq!(service.calls().last().map(String::as_str), Some(STARTED));
+}
+
+#[test]
+fn a_unit_that_is_none_is_told() {
+    let service = Service::new("systemctl", SYSTEMCTL);
+    fs::write(service.place().join("unknown"), "").expect("it can be written");
+    trouble(
+        &guarded(&service),
+        "goahead.service: systemd knows no such unit",
+    );
+}
