@@ -179,6 +179,11 @@ impl Senses {
         }
     }
 
+    /// Takes back what is being asked just now; it is asked again.
+    pub fn hush(&mut self) {
+        self.probing = None;
+    }
+
     /// What all that was noticed comes to.
     pub fn judge(&mut self) -> (Judgement, Evidence) {
         let now = deadline::now();
