@@ -94,7 +94,7 @@ impl Live {
     pub fn send(&self, pulse: &Pulse, tally: &Arc<Tally>) -> Option<(Upload, Uplink)> {
         let body = locked(&self.body).take()?;
         // Nobody owes an answer to half a request.
-        pulse.lasts(true);
+        pulse.lasts();
         let link = Uplink(Arc::new(Mutex::new(Link {
             moved: deadline::now(),
             waits_for_client: true,
@@ -205,8 +205,7 @@ impl Upload {
         let next = self.poll_client(cx);
         let mut link = locked(&self.link.0);
         if !std::mem::replace(&mut link.waits_for_client, next.is_pending()) {
-            // The piece before was taken from us: the origin reads.
-            self.pulse.life(0);
+            // The piece before was taken from us.
             link.moved = deadline::now();
         }
         if let Poll::Ready(Some(Err(failure))) = &next {
@@ -214,6 +213,11 @@ impl Upload {
         }
         drop(link);
         next
+    }
+
+    /// The origin has read some of it.
+    pub fn is_read(&self) {
+        self.pulse.life(0);
     }
 }
 
@@ -223,8 +227,8 @@ impl Drop for Upload {
         link.waits_for_client = false;
         link.moved = deadline::now();
         if !link.is_answered {
-            // All of it is sent, and from now on an answer is owed.
-            self.pulse.lasts(false);
+            // All of it is sent.
+            self.pulse.owes();
         }
     }
 }

@@ -64,6 +64,18 @@ fn a_stream_is_no_question() {
 }
 
 #[test]
+fn the_answer_to_a_request_that_was_long_in_coming_is_owed_from_its_end_on() {
+    let begun = Instant::now();
+    let attention = Attention::new(begun);
+    let upload = VisitSeen {
+        quiet: Duration::from_secs(2),
+        ..visit(60)
+    };
+    let evidence = attention.evidence(&[upload], (None, None), after(begun, 100));
+    assert_eq!(evidence.silence, Duration::from_secs(2));
+}
+
+#[test]
 fn life_of_a_generation_before_is_no_life_of_this_one() {
     let before = Instant::now();
     let mut attention = Attention::new(after(before, 10));

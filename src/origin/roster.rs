@@ -24,7 +24,7 @@ pub struct VisitSeen {
     /// How long ago it began, in seconds.
     #[serde(serialize_with = "seconds")]
     pub age: Duration,
-    /// How long ago a byte moved, either way, in seconds.
+    /// How long ago the origin last gave or read a byte of it, or came to owe an answer, in seconds.
     #[serde(serialize_with = "seconds")]
     pub quiet: Duration,
     /// Our end of the connection, once there is one.
@@ -197,7 +197,7 @@ impl Visit {
 }
 
 impl Pulse {
-    /// The origin took or gave bytes: `received` of its answer's body, or 0 for anything else.
+    /// The origin gave bytes, or read some: `received` of its answer's body, or 0 for anything else.
     pub fn life(&self, received: u64) {
         let micros = self.shared.micros(crate::ground::deadline::now());
         self.moved.at.store(micros, Ordering::Relaxed);
@@ -205,10 +205,17 @@ impl Pulse {
         self.shared.last_life.fetch_max(micros, Ordering::Relaxed);
     }
 
-    /// Whether the visit may be quiet from now on without owing an answer: a stream, a tunnel, or a request
-    /// whose client is still sending it.
-    pub fn lasts(&self, lasts: bool) {
-        self.moved.is_lasting.store(lasts, Ordering::Relaxed);
+    /// The visit may be quiet from now on without owing an answer: a stream, a tunnel, or a request whose client is
+    /// still sending it.
+    pub fn lasts(&self) {
+        self.moved.is_lasting.store(true, Ordering::Relaxed);
+    }
+
+    /// An answer is owed from now on, and not before. That the request is whole is no sign of life of the origin's.
+    pub fn owes(&self) {
+        let micros = self.shared.micros(crate::ground::deadline::now());
+        self.moved.at.store(micros, Ordering::Relaxed);
+        self.moved.is_lasting.store(false, Ordering::Relaxed);
     }
 
     /// Bytes of the answer's body taken so far.

@@ -45,6 +45,7 @@ mod routes;
 mod service;
 mod sickness_table;
 mod sicknesses;
+mod silences;
 mod spool;
 mod stalls;
 mod standby;

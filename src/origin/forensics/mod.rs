@@ -34,7 +34,7 @@ pub use sentence::sentence;
 pub use server::{Server, server};
 pub use sockets::{
     AcceptQueue, ByState, Holder, Holders, Listening, SocketRow, TcpRow, TcpState, Traffic,
-    UnixRow, accept_queue, connection, holders, who_holds,
+    UnixRow, accept_queue, connection, holders, holders_with,
 };
 pub use stat::{Pressure, RunState};
 pub use strain::{Strain, strain};
