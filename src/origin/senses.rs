@@ -287,7 +287,8 @@ impl Senses {
             let mut whole = visits.iter().filter(|visit| !visit.is_lasting);
             whole.any(|visit| visit.local == Some(peer))
         };
-        let found = findings.and_then(|findings| stuck(findings, is_ours));
+        let owes = visits.iter().any(|visit| !visit.is_lasting);
+        let found = findings.and_then(|findings| stuck(findings, owes, is_ours));
         let closely = findings.map(|findings| {
             let said = sentence(findings, self.looked_after, |peer| serving(&visits, peer));
             format!("after {:.1} s: {said}", self.looked_after.as_secs_f64())

@@ -9,6 +9,7 @@ mod blame;
 mod calls;
 #[cfg(test)]
 mod captive;
+mod deadlock;
 mod descriptor;
 mod findings;
 #[cfg(test)]
