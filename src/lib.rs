@@ -60,7 +60,7 @@
 //!
 //! 1. `origin/senses` probes the origin, looks at its process, and hears from the visits under way
 //!    (`origin/roster`). A silence is looked at closely before long: one connection that holds the whole origin
-//!    (`origin/forensics/stuck`) is proof. [`origin::attention`] lays all that out as
+//!    (`origin/forensics/stuck`), or threads that hold each other (`origin/forensics/deadlock`), is proof. [`origin::attention`] lays all that out as
 //!    [`Evidence`](origin::verdict::Evidence), with how what it holds has grown ([`origin::growth`]).
 //! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
 //! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the

@@ -342,6 +342,7 @@ impl Attention {
             held: self.stuck.as_ref().map(|(stuck, at)| Held {
                 by: stuck.told.clone(),
                 length: since(*at),
+                on: stuck.on,
             }),
             unseen: self
                 .unseen

@@ -39,7 +39,7 @@ pub use sockets::{
 };
 pub use stat::{Pressure, RunState};
 pub use strain::{Strain, strain};
-pub use stuck::{Stuck, stuck};
+pub use stuck::{On, Stuck, stuck};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
 pub use vital::{Vital, descriptor_limit, is_dying, is_stopped, parent, vital};

@@ -17,6 +17,17 @@ pub struct Stuck {
     waits: Vec<Wait>,
     /// What holds it, in a few words.
     pub told: String,
+    /// Whom it waits for.
+    pub on: On,
+}
+
+/// Whom a wait without an end is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// The other end of a connection. It may be on this host, and be kept from its work by what keeps all others.
+    Peer,
+    /// Nobody but itself: however the host is, that does not change.
+    Itself,
 }
 
 /// The wait of one thread.
@@ -64,7 +75,8 @@ pub fn stuck(
     if (owes || somebody_waits)
         && let Some((waits, told)) = locked_in(findings)
     {
-        return Some(Stuck { waits, told });
+        let on = On::Itself;
+        return Some(Stuck { waits, told, on });
     }
     if findings.truncated.is_some() || !findings.processes.iter().all(is_helpless) {
         return None;
@@ -82,6 +94,7 @@ pub fn stuck(
     Some(Stuck {
         waits: vec![Wait::of(thread)?],
         told: told(&blamed, thread),
+        on: On::Peer,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::origin::forensics::On;
+
 /// What the process is seen doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
@@ -87,6 +89,8 @@ pub struct Held {
     pub by: String,
     /// For how long it has been seen to go on, without a break.
     pub length: Duration,
+    /// Whom it waits for.
+    pub on: On,
 }
 
 /// Above this share of the time spent waiting for a processor, silence is the host's fault.
