@@ -104,6 +104,13 @@ fn what_it_had_accepted_and_not_read_is_sent_to_the_next_and_processed_once() {
         .collect();
     wait_under_way(&leeward, "POST /bytes/1", 3);
     each_once(asked, ledger.path(), "POST /bytes/1");
+    leeward.wait_log("incident closed", DUE);
+    let told = &incidents(&leeward)[0];
+    let unread = told["unread"].as_array().expect("what it had not read");
+    let of = |visit: &&serde_json::Value| unread.contains(&visit["id"]);
+    let visits = told["visits"].as_array().expect("the visits").iter();
+    let told: Vec<_> = visits.filter(of).map(|it| &it["request"]).collect();
+    assert_eq!(told, ["POST /bytes/1"; 3]);
 }
 
 #[test]

@@ -97,6 +97,9 @@ impl Supervisor {
                     unread::prove(dying, address, roster, ladder, held).await
                 }
             };
+            if let Some(incident) = &mut incident {
+                incident.unread.clone_from(&unread.visits);
+            }
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
                 tracing::warn!("what the origin has not read is still in its reach; KILL follows");
