@@ -33,6 +33,7 @@ mod limits;
 mod lives;
 mod load;
 mod manners;
+mod metrics;
 mod observed;
 mod pages;
 mod privileges;
