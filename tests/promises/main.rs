@@ -44,6 +44,7 @@ mod renewals;
 mod replays;
 mod routes;
 mod service;
+mod shapes;
 mod sickness_table;
 mod sicknesses;
 mod spool;
