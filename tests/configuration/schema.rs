@@ -105,6 +105,7 @@ fn section(header: &str, documented: &Documented) -> Value {
         json!({ "type": "object", "additionalProperties": false, "properties": properties });
     match header {
         "[[route]]" => told["required"] = json!(["path"]),
+        "[[edge.tls.certificates]]" => told["required"] = json!(["certificate", "key"]),
         _ => {}
     }
     if let Some(reason) = documented.reasons.get(header) {

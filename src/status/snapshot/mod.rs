@@ -1,10 +1,11 @@
 //! Every fact at one instant, of which each view is a function. Its JSON is a contract: names are only added.
 
+mod certificates;
 mod origin;
 mod traffic;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -14,6 +15,7 @@ use crate::ground::failure::Party;
 use crate::ground::ledger::Count;
 use crate::origin::incident::Summary;
 
+pub use certificates::CertificateFacts;
 pub use origin::{Concurrency, Fate, Kept, OriginFacts, Probed, Standby, UnderWay};
 pub use traffic::{Connections, Exchanges, SpanFacts, Traffic};
 
@@ -53,6 +55,8 @@ pub struct Snapshot {
     pub spool: Spool,
     /// Memory for clients.
     pub memory: Memory,
+    /// The certificates that are shown to clients, the default first.
+    pub certificates: Vec<CertificateFacts>,
     /// The last incidents, the newest first; those of earlier runs too, where the journal could be read.
     pub incidents: Vec<Summary>,
 }
@@ -191,6 +195,11 @@ impl Snapshot {
                 reserved_bytes: gauges.memory_reserved,
                 limit_bytes: facts.memory_limit,
             },
+            certificates: gauges
+                .certificates
+                .into_iter()
+                .map(|it| CertificateFacts::of(it, SystemTime::now()))
+                .collect(),
             incidents: view.incidents.clone(),
         }
     }
