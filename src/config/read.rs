@@ -6,6 +6,7 @@ mod origin;
 mod process;
 mod route;
 mod standby;
+mod tls;
 
 use std::time::Duration;
 

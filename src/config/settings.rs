@@ -9,6 +9,7 @@ mod process;
 mod quarantine;
 mod recovery;
 mod route;
+mod tls;
 mod waits;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use process::{Command, Daemon, Hooked, Process, Socket};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
+pub use tls::{Identity, Pair, Tls, TlsVersion, UnknownName};
 pub use waits::Bound;
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -80,40 +82,6 @@ pub struct Edge {
     pub deadlines: EdgeDeadlines,
     /// `[edge.limits]`
     pub limits: EdgeLimits,
-}
-
-/// `[edge.tls]`
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Tls {
-    /// Where the certificate comes from.
-    pub identity: Identity,
-    /// The oldest version spoken.
-    pub oldest: TlsVersion,
-}
-
-/// Where the certificate comes from.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum Identity {
-    /// Made in memory at each start, for localhost.
-    #[default]
-    SelfSigned,
-    /// A chain and its key in PEM files.
-    Files {
-        /// The chain, the leaf first.
-        certificate: PathBuf,
-        /// The private key of the leaf.
-        key: PathBuf,
-    },
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsVersion {
-    /// RFC 5246.
-    #[default]
-    V1_2,
-    /// RFC 8446.
-    V1_3,
 }
 
 /// `[edge.deadlines]`: how long a client may take. `None` is off.

@@ -11,7 +11,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
 use super::admission::Admission;
@@ -22,6 +21,7 @@ use super::guard::Guard;
 use super::handshake::handshake;
 use super::late::Late;
 use super::stream::{StreamExec, Streams};
+use super::tls::Spoken;
 use super::tracked::tracked;
 use crate::config::fixed::SENDING;
 use crate::config::settings;
@@ -36,7 +36,7 @@ pub struct Edge<H> {
     /// The outer bounds of what is under way.
     pub longest: settings::Longest,
     /// How to speak TLS.
-    pub tls: TlsAcceptor,
+    pub tls: Spoken,
     /// Who is connected.
     pub admission: Admission,
     /// The numbers of this thread.

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
+pub mod published;
 #[cfg(test)]
 pub mod random;
 pub mod redact;

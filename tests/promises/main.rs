@@ -5,6 +5,7 @@ mod support;
 
 mod abuse;
 mod brought_on;
+mod certificates;
 mod clients;
 mod command_line;
 mod continued;
