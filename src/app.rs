@@ -100,7 +100,13 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
-    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone(), pages);
+    let shared = Shared::new(
+        settings.clone(),
+        origin.clone(),
+        reserve.clone(),
+        pages,
+        None,
+    );
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ProtocolVersion, ServerConfig};
 
 use crate::config::settings::{Identity, Tls, TlsVersion};
 
@@ -50,6 +50,14 @@ impl From<rustls::Error> for TlsError {
             rustls::Error::InconsistentKeys(_) => Self::Strangers,
             other => Self::Rejected(other),
         }
+    }
+}
+
+/// The number of the version that was agreed on.
+pub fn version(agreed: Option<ProtocolVersion>) -> &'static str {
+    match agreed {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
     }
 }
 

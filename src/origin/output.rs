@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
+use super::pid::Pid;
 use crate::ground::{deadline, redact};
 
 /// The last lines the origin wrote.
@@ -20,6 +21,17 @@ pub struct Output {
     lines: Arc<Mutex<VecDeque<String>>>,
     /// Its senders are gone when both pipes have been read to their end.
     ended: watch::Receiver<()>,
+}
+
+/// Whose output it is, and whether it is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voice {
+    /// Whether its lines go into the log.
+    pub is_logged: bool,
+    /// The generation.
+    pub generation: u64,
+    /// The process that was started; what it starts may write here, too.
+    pub pid: Pid,
 }
 
 const LINES: usize = 200;
@@ -33,9 +45,14 @@ impl Output {
     ///
     /// # Errors
     /// What the system said.
-    pub fn listen(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<Self> {
+    pub fn listen(
+        stdout: Option<ChildStdout>,
+        stderr: Option<ChildStderr>,
+        voice: Voice,
+    ) -> io::Result<Self> {
         let (listening, ended) = watch::channel(());
         let ear = Ear {
+            voice,
             lines: Arc::default(),
             _listening: Arc::new(listening),
         };
@@ -74,6 +91,7 @@ fn receiver(pipe: OwnedFd) -> io::Result<pipe::Receiver> {
 /// The listening side of [`Output`].
 #[derive(Debug, Clone)]
 struct Ear {
+    voice: Voice,
     lines: Arc<Mutex<VecDeque<String>>>,
     _listening: Arc<watch::Sender<()>>,
 }
@@ -100,18 +118,23 @@ impl Ear {
         if !line.is_empty() {
             self.tell(line, stream, &mut quota);
         }
-        quota.settle(stream);
+        quota.settle(stream, self.voice);
     }
 
     fn tell(&self, line: Vec<u8>, stream: &'static str, quota: &mut Quota) {
         let line = String::from_utf8_lossy(&line);
         let line: String = line.trim_end().chars().map(printable).collect();
         let line = redact::line(&line);
+        let Voice {
+            is_logged,
+            generation,
+            pid,
+        } = self.voice;
         if quota.renew(deadline::now()) {
-            quota.settle(stream);
+            quota.settle(stream, self.voice);
         }
-        if quota.take() {
-            tracing::info!(target: "origin", stream, "{line}");
+        if is_logged && quota.take() {
+            tracing::info!(target: "origin", stream, generation, %pid, "{line}");
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LINES {
@@ -158,10 +181,13 @@ impl Quota {
     }
 
     /// Says what was kept out of the log, if anything.
-    fn settle(&mut self, stream: &'static str) {
+    fn settle(&mut self, stream: &'static str, voice: Voice) {
         let withheld = std::mem::take(&mut self.withheld);
+        let Voice {
+            generation, pid, ..
+        } = voice;
         if withheld > 0 {
-            tracing::warn!(target: "origin", stream, "{withheld} more lines were not logged: over {LOGGED} a second");
+            tracing::warn!(target: "origin", stream, generation, %pid, "{withheld} more lines were not logged: over {LOGGED} a second");
         }
     }
 }

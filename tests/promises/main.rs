@@ -32,6 +32,7 @@ mod legs;
 mod limits;
 mod lives;
 mod load;
+mod logs;
 mod manners;
 mod observed;
 mod pages;

@@ -4,9 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Incidents, Log, LogFormat, LogLevel, Manners,
-    Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Place, Probe, Process, Replay,
-    Restart, Spool, Status, Tls,
+    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Incidents, Manners, Origin, OriginDeadlines,
+    OriginLimits, OriginVersion, Pace, Place, Probe, Process, Replay, Restart, Spool, Status, Tls,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -210,17 +209,6 @@ impl Default for Status {
             listen: Some(local(9180)),
             socket: Place::Usual,
             token_file: None,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-            access: true,
-            queries: false,
         }
     }
 }
