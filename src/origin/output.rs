@@ -38,6 +38,8 @@ const LINES: usize = 200;
 /// So many lines a second of each pipe go into the log: an origin that babbles must not push out our own words,
 /// nor keep the watch busy with writing down its.
 const LOGGED: u32 = 500;
+/// For which lines are counted.
+const SECOND: Duration = Duration::from_secs(1);
 const LINE_BYTES: usize = 2048;
 const PIPE_BYTES: usize = 1 << 20;
 impl Output {
@@ -103,7 +105,15 @@ impl Ear {
         let mut line = Vec::new();
         let mut quota = Quota::begin(deadline::now());
         loop {
-            let read = match pipe.read(&mut chunk).await {
+            let read = tokio::select! {
+                read = pipe.read(&mut chunk) => read,
+                () = deadline::reached(quota.due()) => {
+                    quota.renew(deadline::now());
+                    quota.settle(stream, self.voice);
+                    continue;
+                }
+            };
+            let read = match read {
                 Ok(0) | Err(_) => break,
                 Ok(read) => read,
             };
@@ -161,9 +171,14 @@ impl Quota {
         }
     }
 
+    /// When it is to be told what was kept out, if anything was.
+    fn due(&self) -> Option<Instant> {
+        (self.withheld > 0).then(|| self.begun + SECOND)
+    }
+
     /// Whether another second has begun.
     fn renew(&mut self, now: Instant) -> bool {
-        let is_over = now.saturating_duration_since(self.begun) >= Duration::from_secs(1);
+        let is_over = now.saturating_duration_since(self.begun) >= SECOND;
         if is_over {
             (self.begun, self.told) = (now, 0);
         }

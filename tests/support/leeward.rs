@@ -188,6 +188,7 @@ fn clean(command: &mut Command) -> &mut Command {
         "WATCHDOG_PID",
         "LISTEN_FDS",
         "LISTEN_PID",
+        "JOURNAL_STREAM",
     ] {
         command.env_remove(name);
     }
