@@ -7,6 +7,7 @@
 //! ```
 
 mod bound;
+mod collector;
 mod edge_thread;
 mod memory;
 mod watch_thread;
@@ -100,12 +101,14 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
+    let collector = collector::start(&settings.trace, &ledger)
+        .map_err(system("start the thread that tells the collector"))?;
     let shared = Shared::new(
         settings.clone(),
         origin.clone(),
         reserve.clone(),
         pages,
-        None,
+        collector.as_ref().map(|it| it.spans().clone()),
     );
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();

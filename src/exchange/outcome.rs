@@ -262,7 +262,7 @@ impl Drop for Outcome {
         if let Some(spans) = self.thread.shared.spans.as_ref()
             && self.trail.is_sampled
         {
-            spans.tell(Box::new(self.exchanged(visits, total)));
+            spans.tell(self.exchanged(visits, total));
         }
     }
 }

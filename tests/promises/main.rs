@@ -52,6 +52,7 @@ mod standby;
 mod streams;
 mod streams_of_clients;
 mod told;
+mod traces;
 mod traffic;
 mod trees;
 mod tunnels;
