@@ -8,6 +8,7 @@
 //! ```
 
 mod bound;
+mod collector;
 mod edge_thread;
 mod files_thread;
 mod memory;
@@ -104,7 +105,15 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
-    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone(), pages);
+    let collector = collector::start(&settings.trace, &ledger)
+        .map_err(system("start the thread that tells the collector"))?;
+    let shared = Shared::new(
+        settings.clone(),
+        origin.clone(),
+        reserve.clone(),
+        pages,
+        collector.as_ref().map(|it| it.spans().clone()),
+    );
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();

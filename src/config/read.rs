@@ -2,6 +2,7 @@
 
 mod edge;
 mod hooks;
+mod log;
 mod origin;
 mod process;
 mod route;
@@ -15,8 +16,7 @@ use toml::de::DeValue;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Pages, Place, Quarantine, Replay, Restart,
-    Settings, Spool, Status,
+    Hang, Hold, Incidents, Pages, Place, Quarantine, Replay, Restart, Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -55,7 +55,8 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         incidents: incidents(root.section("incidents")),
         hooks: hooks::hooks(root.section("hooks"), is_observed),
         status: status(root.section("status")),
-        log: log(root.section("log")),
+        log: log::log(root.section("log")),
+        trace: log::trace(root.section("trace")),
     };
     root.finish();
     settings
@@ -225,23 +226,6 @@ fn status(mut section: Section<'_, '_, '_>) -> Status {
     section.set("token_file", &mut it.token_file, |v| {
         value::or_off(v, path("/etc/leeward/token"))
     });
-    section.finish();
-    it
-}
-
-fn log(mut section: Section<'_, '_, '_>) -> Log {
-    let mut it = Log::default();
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-    ];
-    section.set("format", &mut it.format, |v| value::word(v, &formats));
-    section.set("level", &mut it.level, |v| value::word(v, &levels));
-    section.set("access", &mut it.access, value::switch);
-    section.set("queries", &mut it.queries, value::switch);
     section.finish();
     it
 }

@@ -107,6 +107,9 @@ fn head(
         manners.title_case,
     );
     head.fields(&asked.headers);
+    for (name, value) in asked.trail.fields() {
+        head.written(&name, value.bytes());
+    }
     if let Some(bid) = &taken.bid {
         let mut wish = HeaderMap::new();
         bid.ask(&asked.headers, &mut wish);

@@ -7,6 +7,7 @@ fn visit(age: u64) -> VisitSeen {
     VisitSeen {
         id: VisitId(1),
         request: "GET /".to_owned(),
+        request_id: None,
         age: Duration::from_secs(age),
         quiet: Duration::from_secs(age),
         local: None,

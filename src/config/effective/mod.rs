@@ -2,6 +2,7 @@
 //! that a setting nobody tells of does not compile.
 
 mod edge;
+mod log;
 mod origin;
 mod recovery;
 
@@ -30,6 +31,7 @@ pub fn effective(settings: &Settings) -> String {
         hooks,
         status,
         log,
+        trace,
     } = settings;
     let mut text = Text::default();
     text.edge(edge);
@@ -47,6 +49,7 @@ pub fn effective(settings: &Settings) -> String {
     text.hooks(hooks);
     text.status(status);
     text.log(log);
+    text.trace(trace);
     text.0
 }
 

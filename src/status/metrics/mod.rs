@@ -177,6 +177,9 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests without a good answer because of the origin, by reason.";
     let lost = &traffic.lost;
     to.counters("leeward_requests_lost", help, PLAIN, "reason", lost)?;
+    let help = "Exchanges that are traced, by what became of telling the collector.";
+    let traced = &traffic.traced;
+    to.counters("leeward_traced_exchanges", help, PLAIN, "result", traced)?;
     let help = "Body bytes, by direction.";
     to.counters("leeward", help, BYTES, "direction", &traffic.bytes)?;
     let help = "How long the parts of an exchange took.";
