@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
-use crate::config::settings::{Command, Process};
+use crate::config::settings::{Bundled, Command, Process};
 use crate::config::{self, Settings};
 use crate::edge::admission::Admission;
 use crate::edge::listener::BindError;
@@ -264,20 +264,22 @@ fn settle(address: &OriginAddr) -> std::io::Result<OriginAddr> {
 
 /// Who starts the origin, the bundled one by its command.
 fn process(settings: &Settings) -> std::io::Result<Process> {
-    let bundled = || -> std::io::Result<Command> {
+    let bundled = |bundled: &Bundled| -> std::io::Result<Command> {
+        let mut arguments = ["origin", "--listen", "{address}"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(bundled.arguments());
         let program = std::env::current_exe()?;
         Ok(Command {
             program: program.to_string_lossy().into_owned(),
-            arguments: ["origin", "--listen", "{address}"]
-                .map(str::to_owned)
-                .to_vec(),
+            arguments,
             directory: None,
             environment: Default::default(),
             socket: Default::default(),
         })
     };
     Ok(match &settings.origin.process {
-        Process::Bundled => Process::Command(bundled()?),
+        Process::Bundled(it) => Process::Command(bundled(it)?),
         other => other.clone(),
     })
 }

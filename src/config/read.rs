@@ -1,5 +1,6 @@
 //! Names every key, its bounds and its place in the settings.
 
+mod bundled;
 mod edge;
 mod hooks;
 mod log;
@@ -38,7 +39,10 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
     let edge = root.section("edge");
     let spool = spool(root.section("spool"));
     let origin = root.section("origin");
-    let is_observed = origin.says("address") && !origin.says("process");
+    let is_ours = ["process", "bundled"]
+        .into_iter()
+        .any(|key| origin.says(key));
+    let is_observed = origin.says("address") && !is_ours;
     let origin = origin::origin(origin);
     let settings = Settings {
         edge: edge::edge(edge, &spool),

@@ -1,5 +1,6 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
+mod bundled;
 mod defaults;
 mod hooks;
 mod log;
@@ -17,6 +18,7 @@ mod waits;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use bundled::{Bundled, Links};
 pub use hooks::{Hook, Hooks};
 pub use log::{Access, Log, LogFormat, LogLevel};
 pub use longest::Longest;

@@ -101,7 +101,7 @@ impl Default for Origin {
             queue: 256,
             keep_alive: Some(Duration::from_secs(2)),
             manners: Manners::default(),
-            process: Process::Bundled,
+            process: Process::Bundled(Default::default()),
             deadlines: OriginDeadlines::default(),
             probe: Probe::default(),
             limits: OriginLimits::default(),
