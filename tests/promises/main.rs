@@ -50,6 +50,7 @@ mod sicknesses;
 mod spool;
 mod stalls;
 mod standby;
+mod status_page;
 mod streams;
 mod streams_of_clients;
 mod told;
