@@ -190,6 +190,15 @@ pub(super) fn object(descriptor: &Value) -> Option<String> {
     if let (Some(local), Some(peer)) = (word(&tcp["local"]), word(&tcp["peer"])) {
         let state = word(&tcp["state"]).unwrap_or_default();
         let waiting = |key: &str| bytes(tcp[key].as_u64().unwrap_or_default());
+        if state == "LISTEN" {
+            let many = |key: &str| tcp[key].as_u64().unwrap_or_default();
+            // Of a listening socket the kernel tells these two under the names of others.
+            let (waiting, limit) = (many("unread"), many("unsent"));
+            let waiting = counted(waiting, "connection");
+            return Some(format!(
+                "descriptor {number}: listens at {local}, {waiting} yet to accept, at most {limit}"
+            ));
+        }
         let heard = tcp["traffic"]["last_received_seconds"].as_f64();
         let heard = heard.map(|ago| format!(", last data {} ago", length(ago)));
         return Some(format!(

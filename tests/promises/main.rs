@@ -55,6 +55,7 @@ mod site;
 mod spool;
 mod stalls;
 mod standby;
+mod status_page;
 mod streams;
 mod streams_of_clients;
 mod told;
