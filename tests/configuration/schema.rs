@@ -103,9 +103,8 @@ fn section(header: &str, documented: &Documented) -> Value {
     }
     let mut told =
         json!({ "type": "object", "additionalProperties": false, "properties": properties });
-    match header {
-        "[[route]]" => told["required"] = json!(["path"]),
-        _ => {}
+    if header == "[[route]]" {
+        told["required"] = json!(["path"]);
     }
     if let Some(reason) = documented.reasons.get(header) {
         told["description"] = reason.as_str().into();
