@@ -18,7 +18,7 @@
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
 //! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
 //! | [`status`] | nothing of its own: it tells, from one [`status::Snapshot`], and passes on what operators want | origin's handle and records, config, ground |
-//! | [`bundled`] | the web server that is inside the program, for a first look and for tests | ground |
+//! | [`bundled`] | the web server that is inside the program: files, CGI scripts, and a welcome site for a first look and for tests | ground |
 //! | [`app`] | how the rooms are joined: it binds everything, starts the threads, drains | all rooms but bundled |
 //! | [`cli`] | the command line, a thin file a command | all |
 //!
