@@ -11,11 +11,9 @@ use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{
-    Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
-};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _, SpanEvents, SpanLinks};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 
 use crate::config::settings;
 use crate::ground::deadline::Deadline;
@@ -153,7 +151,10 @@ fn spans_of(exchange: &Exchanged) -> Vec<SpanData> {
         let mut it = span(exchange, (id, trail.span), name.to_owned(), times);
         if is_visit {
             it.span_kind = SpanKind::Client;
-            it.attributes = vec![KeyValue::new("http.request.method", method(exchange).to_owned())];
+            it.attributes = vec![KeyValue::new(
+                "http.request.method",
+                method(exchange).to_owned(),
+            )];
         }
         spans.push(it);
     }
@@ -207,16 +208,22 @@ fn attributes(exchange: &Exchanged) -> Vec<KeyValue> {
     let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let (received, given) = exchange.bytes;
     let mut it = vec![
-        KeyValue::new("http.request.method", match method(exchange) {
-            "HTTP" => "_OTHER".to_owned(),
-            method => method.to_owned(),
-        }),
+        KeyValue::new(
+            "http.request.method",
+            match method(exchange) {
+                "HTTP" => "_OTHER".to_owned(),
+                method => method.to_owned(),
+            },
+        ),
         KeyValue::new("url.scheme", "https"),
         KeyValue::new("url.path", path.unwrap_or(target).to_owned()),
         KeyValue::new("network.protocol.name", "http"),
         KeyValue::new("network.protocol.version", exchange.http),
         KeyValue::new("tls.protocol.version", exchange.tls),
-        KeyValue::new("client.address", exchange.client.ip().to_canonical().to_string()),
+        KeyValue::new(
+            "client.address",
+            exchange.client.ip().to_canonical().to_string(),
+        ),
         KeyValue::new("client.port", i64::from(exchange.client.port())),
         KeyValue::new("http.request.body.size", number(received)),
         KeyValue::new("http.response.body.size", number(given)),
@@ -320,7 +327,11 @@ mod tests {
             (200, "cut-off", Some("cut-off")),
         ] {
             let spans = spans_of(&exchange("GET /", status, end));
-            assert_eq!(value(&spans[0], "error.type").as_deref(), wanted, "{status} {end}");
+            assert_eq!(
+                value(&spans[0], "error.type").as_deref(),
+                wanted,
+                "{status} {end}"
+            );
             assert_eq!(spans[0].status != Status::Unset, wanted.is_some());
         }
     }
@@ -329,6 +340,9 @@ mod tests {
     fn a_method_of_the_clients_own_names_no_span() {
         let spans = spans_of(&exchange("BREW /", 501, "done"));
         assert_eq!(spans[0].name, "HTTP");
-        assert_eq!(value(&spans[0], "http.request.method").as_deref(), Some("_OTHER"));
+        assert_eq!(
+            value(&spans[0], "http.request.method").as_deref(),
+            Some("_OTHER")
+        );
     }
 }
