@@ -26,8 +26,7 @@ fn next(events: &mut Connection) -> Map<String, Value> {
     let text = String::from_utf8(chunk).expect("text");
     let data = text.strip_prefix("data: ").expect("data");
     let data = data.strip_suffix("\n\n").expect("one whole event");
-    let pieces = serde_json::from_str(data).expect("JSON");
-    pieces
+    serde_json::from_str(data).expect("JSON")
 }
 
 #[test]
