@@ -4,10 +4,13 @@
 //! main thread    signals, the order of the drain
 //! edge threads   a runtime each, accepting from the same listeners
 //! watch thread   the origin, the status page, the service manager
+//! files thread   what is read while we run: it may wait for a disk
 //! ```
 
 mod bound;
+mod collector;
 mod edge_thread;
+mod files_thread;
 mod memory;
 mod watch_thread;
 
@@ -19,11 +22,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
-use crate::config::settings::{Command, Process};
+use crate::config::settings::{Bundled, Command, Process};
 use crate::config::{self, Settings};
 use crate::edge::admission::Admission;
 use crate::edge::listener::BindError;
-use crate::edge::tls::{self, TlsError};
+use crate::edge::tls::{Keyring, TlsFaults};
 use crate::exchange::Shared;
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
@@ -34,6 +37,7 @@ use crate::ground::reserve::Reserve;
 use crate::ground::systemd::Notifier;
 use crate::origin::{Journal, Origin, Retention, journal};
 use bound::Bound;
+use files_thread::FilesThread;
 
 /// Why Leeward cannot run, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +59,7 @@ pub enum AppError {
     },
     /// The certificate or its key.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] TlsFaults),
     /// The operator's own pages.
     #[error(transparent)]
     Pages(#[from] PageFaults),
@@ -79,7 +83,8 @@ pub enum AppError {
 pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings)?;
-    let tls = tls::server(&settings.edge.tls)?;
+    let keyring = Keyring::open(&settings.edge.tls)?;
+    let tls = keyring.spoken().clone();
     let pages = pages::read(&settings.pages)?;
     let address = match &bound.held {
         Some(held) => held.address().clone(),
@@ -100,7 +105,15 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
-    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone(), pages);
+    let collector = collector::start(&settings.trace, &ledger)
+        .map_err(system("start the thread that tells the collector"))?;
+    let shared = Shared::new(
+        settings.clone(),
+        origin.clone(),
+        reserve.clone(),
+        pages,
+        collector.as_ref().map(|it| it.spans().clone()),
+    );
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
@@ -114,6 +127,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         origin,
         journal,
         shared: shared.clone(),
+        tls: tls.clone(),
         ledger: ledger.clone(),
         hearts: hearts.clone(),
         listener: bound.status,
@@ -140,6 +154,8 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     })
     .map_err(system("start an edge thread"))?;
 
+    let files = files_thread::start(keyring, settings.edge.tls.reread_every)
+        .map_err(system("start the files thread"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -150,7 +166,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         eprintln!("leeward: ready: {line}");
         notifier.ready(&line);
         tokio::select! {
-            () = signals.until_end(file.as_deref(), &notifier, &seen) => {}
+            () = signals.until_end(file.as_deref(), &files, &notifier, &seen) => {}
             // What it had started died with it. Better to be started anew than to answer 502 for ever.
             () = watch.finished() => return Err(AppError::Unwatched),
         }
@@ -192,12 +208,21 @@ impl Signals {
     }
 
     /// Returns when Leeward is to end.
-    async fn until_end(&mut self, file: Option<&Path>, notifier: &Notifier, origin: &Origin) {
+    async fn until_end(
+        &mut self,
+        file: Option<&Path>,
+        files: &FilesThread,
+        notifier: &Notifier,
+        origin: &Origin,
+    ) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reread(file, notifier, origin),
+                _ = self.hangup.recv() => {
+                    files.look();
+                    reread(file, notifier, origin);
+                }
             }
         }
     }
@@ -239,20 +264,22 @@ fn settle(address: &OriginAddr) -> std::io::Result<OriginAddr> {
 
 /// Who starts the origin, the bundled one by its command.
 fn process(settings: &Settings) -> std::io::Result<Process> {
-    let bundled = || -> std::io::Result<Command> {
+    let bundled = |bundled: &Bundled| -> std::io::Result<Command> {
+        let mut arguments = ["origin", "--listen", "{address}"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(bundled.arguments());
         let program = std::env::current_exe()?;
         Ok(Command {
             program: program.to_string_lossy().into_owned(),
-            arguments: ["origin", "--listen", "{address}"]
-                .map(str::to_owned)
-                .to_vec(),
+            arguments,
             directory: None,
             environment: Default::default(),
             socket: Default::default(),
         })
     };
     Ok(match &settings.origin.process {
-        Process::Bundled => Process::Command(bundled()?),
+        Process::Bundled(it) => Process::Command(bundled(it)?),
         other => other.clone(),
     })
 }

@@ -22,18 +22,18 @@
 //! | [`app`] | how the rooms are joined: it binds everything, starts the threads, drains | all rooms but bundled |
 //! | [`cli`] | the command line, a thin file a command | all |
 //!
-//! There are three kinds of threads. The *main* thread waits for signals. The *edge* threads each have a runtime and
+//! There are four kinds of threads. The *main* thread waits for signals. The *edge* threads each have a runtime and
 //! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
 //! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
 //! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`], and by
-//! what is in quarantine.
+//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for them.
 //!
 //! # The walk of a request
 //!
 //! Each room once; the only way back is the answer.
 //!
 //! 1. [`edge::listener`] accepts. [`edge::admission`] gives leave to be connected, before TLS, or resets.
-//! 2. [`edge::tls`] says how TLS is spoken. [`edge::connection`] is one task and one timer for a client; what flows
+//! 2. [`edge::tls`] says how TLS is spoken and which certificate is shown; it watches over their files. [`edge::connection`] is one task and one timer for a client; what flows
 //!    and which deadline has passed, `edge/judge` says from the [`edge::flow`].
 //! 3. [`exchange::Exchanges::serve`] gets the head. `exchange/head` judges it and makes a new one for the origin;
 //!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,
@@ -60,7 +60,7 @@
 //!
 //! 1. `origin/senses` probes the origin, looks at its process, and hears from the visits under way
 //!    (`origin/roster`). A silence is looked at closely before long: one connection that holds the whole origin
-//!    (`origin/forensics/stuck`) is proof. [`origin::attention`] lays all that out as
+//!    (`origin/forensics/stuck`), or threads that hold each other (`origin/forensics/deadlock`), is proof. [`origin::attention`] lays all that out as
 //!    [`Evidence`](origin::verdict::Evidence), with how what it holds has grown ([`origin::growth`]).
 //! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
 //! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the

@@ -7,15 +7,15 @@ use std::thread;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use rustls::ServerConfig;
 
 use crate::config::Settings;
 use crate::edge::admission::Admission;
 use crate::edge::connection::Edge;
 use crate::edge::redirect::{self, Redirect};
+use crate::edge::tls::Spoken;
 use crate::edge::{Handler, listener};
 use crate::exchange::{AnswerBody, Exchanges, Shared};
-use crate::ground::addr::ClientAddr;
+use crate::ground::addr::Client;
 use crate::ground::drain::Drain;
 use crate::ground::fate::Fate;
 use crate::ground::heartbeat::{Heart, Hearts};
@@ -26,7 +26,7 @@ pub struct Parts {
     /// All settings.
     pub settings: Arc<Settings>,
     /// How to speak TLS.
-    pub tls: Arc<ServerConfig>,
+    pub tls: Spoken,
     /// Who is connected.
     pub admission: Admission,
     /// What the exchanges share.
@@ -72,7 +72,7 @@ pub fn start(parts: Parts) -> io::Result<()> {
         let edge = Edge {
             settings: parts.settings.edge.clone(),
             longest: parts.settings.longest(),
-            tls: parts.tls.clone().into(),
+            tls: parts.tls.clone(),
             admission: parts.admission.clone(),
             tally: front_tally.clone(),
             handler: Arc::new(front),
@@ -131,7 +131,7 @@ impl Handler for Front {
     async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        client: ClientAddr,
+        client: Client,
         fate: Fate,
     ) -> Response<AnswerBody> {
         self.0.serve(request, client, fate).await

@@ -6,11 +6,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
 use crate::config::Settings;
+use crate::edge::tls::{Shown, Spoken, Term};
 use crate::exchange::{Disk, Shared};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub journal: Option<Journal>,
     /// What waits and rests in the exchanges.
     pub shared: Shared,
+    /// What clients are shown.
+    pub tls: Spoken,
     /// The numbers.
     pub ledger: Ledger,
     /// The hearts of all threads.
@@ -106,18 +109,33 @@ async fn watch(parts: Parts) {
         hang: parts.settings.hang.clone(),
         waits: parts.settings.waits(),
     };
-    let shared = parts.shared;
+    let (shared, tls) = (parts.shared, parts.tls);
     let gauges = move || status::Gauges {
         queued: shared.waiting().queued(),
         held: shared.waiting().held(),
         spool_used: shared.store().budget.used(),
         spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
         memory_reserved: shared.reserve().used(),
+        certificates: tls.shown().iter().map(certificate).collect(),
     };
     let now = deadline::now();
     let source = status::Source::new(parts.origin, parts.ledger, facts, Box::new(gauges), now);
     tokio::spawn(status::serve(doors, Arc::new(source), parts.journal));
     parts.watch.run(parts.drain).await;
+}
+
+/// As the status page tells of it.
+fn certificate(shown: &Shown) -> status::Certificate {
+    status::Certificate {
+        section: shown.section.clone(),
+        file: shown.file.as_ref().map(|file| file.display().to_string()),
+        names: shown.names.clone(),
+        issuer: shown.issuer.clone(),
+        from: shown.from,
+        until: shown.until,
+        state: Term::of((shown.from, shown.until), SystemTime::now()).word(),
+        fault: shown.fault.clone(),
+    }
 }
 
 /// The listeners as this thread's runtime knows them; one that cannot be used is told, and the others are.

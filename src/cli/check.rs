@@ -1,11 +1,12 @@
 //! `leeward check`: judges a configuration without running it.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::{BAD_CONFIG, FINE, say};
 use crate::config::proof::Proof;
 use crate::config::{self, Settings, settings::Process};
-use crate::edge::tls;
+use crate::edge::tls::Keyring;
 
 /// What is printed of a configuration without a fault.
 #[derive(Debug, Clone, Copy)]
@@ -38,15 +39,23 @@ pub fn check(file: &Path, form: Form) -> u8 {
             return BAD_CONFIG;
         }
     };
-    if let Err(error) = tls::server(&settings.edge.tls) {
-        eprintln!("{}: {error}", file.display());
-        return BAD_CONFIG;
-    }
+    let keyring = match Keyring::open(&settings.edge.tls) {
+        Ok(keyring) => keyring,
+        Err(faults) => {
+            for fault in faults.0 {
+                eprintln!("{}: {fault}", file.display());
+            }
+            return BAD_CONFIG;
+        }
+    };
     if let Err(faults) = config::pages::read(&settings.pages) {
         for fault in faults.0 {
             eprintln!("{}: {fault}", file.display());
         }
         return BAD_CONFIG;
+    }
+    for doubt in keyring.doubts(SystemTime::now()) {
+        eprintln!("{}: warning: {doubt}", file.display());
     }
     // Perhaps it is judged elsewhere than it will run.
     for obstacle in config::obstacles(&settings) {
@@ -74,7 +83,10 @@ fn good(file: &Path, settings: &Settings) -> String {
         .map(ToString::to_string)
         .collect();
     let origin = match &settings.origin.process {
-        Process::Bundled => "the bundled origin".to_owned(),
+        Process::Bundled(bundled) => match &bundled.root {
+            Some(root) => format!("the bundled origin, serving {}", root.display()),
+            None => "the bundled origin".to_owned(),
+        },
         Process::Command(command) => format!("{}, started by Leeward", command.program),
         Process::Daemon(daemon) => {
             let program = &daemon.command.program;

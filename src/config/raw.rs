@@ -203,9 +203,10 @@ impl<'r, 'v, 't> Section<'r, 'v, 't> {
 
     /// Every table of a list of tables, like `[[route]]`; `name` is its whole name.
     pub fn sections(&mut self, name: &'static str) -> Vec<Section<'r, 'v, 't>> {
+        let key = name.rsplit('.').next().unwrap_or(name);
         let told = format!("[[{name}]]");
-        self.known.push(Known { key: name, told });
-        let Some(value) = self.table.and_then(|table| table.get(name)) else {
+        self.known.push(Known { key, told });
+        let Some(value) = self.table.and_then(|table| table.get(key)) else {
             return Vec::new();
         };
         let refuse = |value: &Spanned<DeValue<'_>>| {

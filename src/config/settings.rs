@@ -1,7 +1,9 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
+mod bundled;
 mod defaults;
 mod hooks;
+mod log;
 mod longest;
 mod manners;
 mod pages;
@@ -9,12 +11,16 @@ mod process;
 mod quarantine;
 mod recovery;
 mod route;
+mod tls;
+mod trace;
 mod waits;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use bundled::{Bundled, Links};
 pub use hooks::{Hook, Hooks};
+pub use log::{Access, Log, LogFormat, LogLevel};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use pages::Pages;
@@ -22,6 +28,8 @@ pub use process::{Command, Daemon, Hooked, Process, Socket};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
+pub use tls::{Identity, Pair, Tls, TlsVersion, UnknownName};
+pub use trace::{RequestId, Trace};
 pub use waits::Bound;
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -59,6 +67,8 @@ pub struct Settings {
     pub status: Status,
     /// `[log]`
     pub log: Log,
+    /// `[trace]`
+    pub trace: Trace,
 }
 
 /// `[edge]`: the side that faces clients.
@@ -80,40 +90,6 @@ pub struct Edge {
     pub deadlines: EdgeDeadlines,
     /// `[edge.limits]`
     pub limits: EdgeLimits,
-}
-
-/// `[edge.tls]`
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Tls {
-    /// Where the certificate comes from.
-    pub identity: Identity,
-    /// The oldest version spoken.
-    pub oldest: TlsVersion,
-}
-
-/// Where the certificate comes from.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum Identity {
-    /// Made in memory at each start, for localhost.
-    #[default]
-    SelfSigned,
-    /// A chain and its key in PEM files.
-    Files {
-        /// The chain, the leaf first.
-        certificate: PathBuf,
-        /// The private key of the leaf.
-        key: PathBuf,
-    },
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsVersion {
-    /// RFC 5246.
-    #[default]
-    V1_2,
-    /// RFC 8446.
-    V1_3,
 }
 
 /// `[edge.deadlines]`: how long a client may take. `None` is off.
@@ -295,39 +271,4 @@ pub enum Place {
     At(PathBuf),
     /// There is none.
     Nowhere,
-}
-
-/// `[log]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Log {
-    /// Text for people or JSON for machines.
-    pub format: LogFormat,
-    /// The least severe level that is written.
-    pub level: LogLevel,
-    /// Whether each exchange gets a line.
-    pub access: bool,
-    /// Whether the queries of targets are told, there and in incidents.
-    pub queries: bool,
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// How severe a line must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Something failed for good.
-    Error,
-    /// Something is wrong and dealt with.
-    Warn,
-    /// What an operator wants to see.
-    Info,
-    /// What a developer wants to see.
-    Debug,
 }

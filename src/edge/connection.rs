@@ -11,7 +11,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
 use super::admission::Admission;
@@ -22,10 +21,11 @@ use super::guard::Guard;
 use super::handshake::handshake;
 use super::late::Late;
 use super::stream::{StreamExec, Streams};
+use super::tls::{self, Spoken};
 use super::tracked::tracked;
 use crate::config::fixed::SENDING;
 use crate::config::settings;
-use crate::ground::addr::ClientAddr;
+use crate::ground::addr::{Client, ClientAddr};
 use crate::ground::drain::Drain;
 use crate::ground::ledger::{Count, Tally};
 
@@ -36,7 +36,7 @@ pub struct Edge<H> {
     /// The outer bounds of what is under way.
     pub longest: settings::Longest,
     /// How to speak TLS.
-    pub tls: TlsAcceptor,
+    pub tls: Spoken,
     /// Who is connected.
     pub admission: Admission,
     /// The numbers of this thread.
@@ -81,6 +81,10 @@ pub async fn serve<H: Handler>(
         _ => Speaks::Http1,
     };
     flow.speaks(speaks);
+    let asks = Client {
+        addr: client,
+        tls: tls::version(stream.get_ref().1.protocol_version()),
+    };
     let streams = Streams::default();
     let service = service_fn(|mut request: Request<Incoming>| {
         let in_flight = InFlight::begin(&flow);
@@ -97,7 +101,7 @@ pub async fn serve<H: Handler>(
         };
         let fate = fate.clone();
         async move {
-            let answer = handler.handle(request, client, fate).await;
+            let answer = handler.handle(request, asks, fate).await;
             Ok::<_, Infallible>(tracked(answer, in_flight, stream))
         }
     });

@@ -55,7 +55,7 @@ pub async fn handshake<H>(
         return None;
     };
     let wire = Wire::new(stream, flow.clone());
-    let mut accepting = Box::pin(edge.tls.accept(wire));
+    let mut accepting = Box::pin(edge.tls.acceptor().accept(wire));
     let in_time = deadline.bound(accepting.as_mut());
     let done = tokio::select! {
         biased;

@@ -42,7 +42,9 @@ mod upload;
 mod websocket;
 mod window;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,15 +55,18 @@ pub use answer::AnswerBody;
 pub use hold::Waiting;
 pub use spool::{Disk, Store};
 
-use crate::config::Settings;
 use crate::config::pages::Pages;
-use crate::ground::addr::ClientAddr;
+use crate::config::{Settings, settings};
+use crate::ground::addr::Client;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::fate::Fate;
 use crate::ground::ledger::{Ledger, Tally};
+use crate::ground::random::Random;
 use crate::ground::redact;
 use crate::ground::reserve::{NoRoom, Reserve};
+use crate::ground::spans::Spans;
+use crate::ground::trail::{IdSource, Making, Trail};
 use crate::origin::{Gate, Origin, Page};
 use head::OriginHead;
 use intake::{Load, Taken};
@@ -81,6 +86,8 @@ pub struct Shared {
     streams: Streams,
     reserve: Reserve,
     pages: Arc<Pages>,
+    making: Making,
+    spans: Option<Spans>,
 }
 
 /// Serves the requests of one edge thread.
@@ -96,12 +103,22 @@ struct Thread {
     pool: Pool,
     /// What an HTTP/1.0 client that names no host is taken to mean.
     default_host: String,
+    /// Where the ids of this thread come from.
+    chance: Chance,
 }
 
 impl Shared {
     /// Before the first exchange.
-    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve, pages: Pages) -> Self {
+    pub fn new(
+        settings: Arc<Settings>,
+        origin: Origin,
+        reserve: Reserve,
+        pages: Pages,
+        spans: Option<Spans>,
+    ) -> Self {
         Self {
+            making: making(&settings.trace),
+            spans,
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
             streams: Streams::new(settings.origin.streams),
@@ -136,6 +153,7 @@ impl Exchanges {
             page: shared.origin.page(),
             pool: Pool::new(&shared.settings.origin, threads),
             default_host: shared.origin.view().address.authority(),
+            chance: Chance::new(),
             shared,
         }))
     }
@@ -150,7 +168,7 @@ impl Exchanges {
     pub async fn serve<B>(
         &self,
         request: Request<B>,
-        client: ClientAddr,
+        client: Client,
         fate: Fate,
     ) -> Response<AnswerBody>
     where
@@ -167,7 +185,9 @@ impl Exchanges {
                 told(&parts.method, &redact::line(&whole))
             }
         };
-        let mut outcome = Outcome::begin(tally.clone(), settings.log.access, (client, fate), told);
+        let trail = self.0.chance.trail(&parts.headers, shared.making);
+        let seen = (client, fate, parts.version);
+        let mut outcome = Outcome::begin(self.0.clone(), seen, told, trail);
         if let Err(NoRoom { limit }) = shared.reserve.exchange(tally) {
             let key = "edge.limits.memory";
             let failure = Failure::edge(Phase::Head, Cause::NoRoom { limit, key });
@@ -179,9 +199,9 @@ impl Exchanges {
             true => tunnel::bid(&mut parts),
             false => None,
         };
-        let rebuilt = head::rebuild(&parts, client, limits, &self.0.default_host);
+        let rebuilt = head::rebuild(&parts, client.addr, limits, &self.0.default_host);
         let head = match rebuilt {
-            Ok(head) => head,
+            Ok(head) => head.on(outcome.trail()),
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
         let taken = match body.is_end_stream() {
@@ -193,8 +213,9 @@ impl Exchanges {
             Ok(taken) => taken,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        if let Load::Whole(body) = &taken.body {
-            outcome.taken(body.len());
+        match &taken.body {
+            Load::Whole(body) => outcome.taken(body.len()),
+            Load::Live(live) => outcome.comes(live.received.clone()),
         }
         let trailers = terms.stream && takes_trailers(&parts.headers);
         let taken = Taken {
@@ -204,7 +225,7 @@ impl Exchanges {
         };
         let request = outcome.request().clone();
         let answer = errand::send(self.0.clone(), taken, terms, request).await;
-        outcome.visited(answer.visits, answer.wait, answer.origin);
+        outcome.visited(answer.visits, answer.steps);
         outcome.goes_on(answer.course);
         match answer.result {
             Ok((head, reader)) => {
@@ -275,6 +296,43 @@ impl Exchanges {
             Gate::Open(_) => Duration::from_secs(1),
             Gate::Shut(shut) => shut.expected.saturating_duration_since(deadline::now()),
         }
+    }
+}
+
+/// Where ids come from: from the system's chance, once, and from a sequence of each thread's own.
+#[derive(Debug)]
+struct Chance {
+    salt: u64,
+    next: AtomicU64,
+}
+
+impl Chance {
+    fn new() -> Self {
+        let seed = || RandomState::new().build_hasher().finish();
+        Self {
+            salt: seed(),
+            next: AtomicU64::new(seed()),
+        }
+    }
+
+    fn trail(&self, headers: &HeaderMap, making: Making) -> Trail {
+        let seed = self.next.fetch_add(Random::STEP, Ordering::Relaxed);
+        Trail::begin(
+            headers,
+            making,
+            &mut Random(Random(seed).draw() ^ self.salt),
+        )
+    }
+}
+
+fn making(trace: &settings::Trace) -> Making {
+    Making {
+        id: match trace.request_id {
+            settings::RequestId::Take => IdSource::Client,
+            settings::RequestId::Make => IdSource::Own,
+            settings::RequestId::Off => IdSource::Nobody,
+        },
+        one_in: trace.collector.as_ref().map(|_| trace.one_in),
     }
 }
 

@@ -67,6 +67,12 @@ pub enum Count {
     StreamsEnded,
     /// Nanoseconds for which a client's pace kept the origin waiting: on streams and tunnels only.
     OriginStalledByClient,
+    /// Exchanges that the collector of traces took.
+    SpansSent,
+    /// Exchanges that it was not told of, because too many waited for it.
+    SpansDropped,
+    /// Exchanges that it did not take.
+    SpansFailed,
     /// Requests that got no good answer because of the origin, by reason.
     Lost(Loss),
 }
@@ -79,7 +85,7 @@ pub const BOUNDS: [f64; 20] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 24;
+const PLAIN: usize = 27;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -240,6 +246,9 @@ impl Count {
             Self::HandshakesEnded => 21,
             Self::ConnectionsEngaged => 22,
             Self::ConnectionsReleased => 23,
+            Self::SpansSent => 24,
+            Self::SpansDropped => 25,
+            Self::SpansFailed => 26,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -279,6 +288,9 @@ mod tests {
             Count::HandshakesEnded,
             Count::ConnectionsEngaged,
             Count::ConnectionsReleased,
+            Count::SpansSent,
+            Count::SpansDropped,
+            Count::SpansFailed,
         ];
         all.extend(Phase::ALL.map(Count::ClientTimeout));
         all.extend(Phase::ALL.map(Count::OriginTimeout));

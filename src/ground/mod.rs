@@ -7,10 +7,12 @@ pub mod failure;
 pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
-#[cfg(test)]
+pub mod published;
 pub mod random;
 pub mod redact;
 pub mod reserve;
 pub mod socket_file;
+pub mod spans;
 pub mod sys;
 pub mod systemd;
+pub mod trail;

@@ -100,6 +100,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         growth: view.growths.clone(),
         findings,
         before_kill: None,
+        unread: Vec::new(),
         quarantined: None,
         ending: None,
     }

@@ -25,7 +25,7 @@ mod words;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
@@ -73,7 +73,7 @@ pub struct Facts {
 }
 
 /// What other rooms hold, read at the moment of the snapshot.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gauges {
     /// Requests that wait for a slot.
     pub queued: usize,
@@ -85,6 +85,29 @@ pub struct Gauges {
     pub spool_on_disk: u64,
     /// Bytes of memory set aside for clients.
     pub memory_reserved: u64,
+    /// What is shown to clients, the default first.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate that is shown to clients.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// Where it is named in the configuration.
+    pub section: String,
+    /// Its file, unless it is self-signed.
+    pub file: Option<String>,
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// Who it says has signed it.
+    pub issuer: String,
+    /// From when on it is good.
+    pub from: SystemTime,
+    /// Until when.
+    pub until: SystemTime,
+    /// The word for how it stands with that.
+    pub state: &'static str,
+    /// Why what is in its files now was not taken.
+    pub fault: Option<String>,
 }
 
 /// Where the facts come from.

@@ -103,8 +103,10 @@ fn section(header: &str, documented: &Documented) -> Value {
     }
     let mut told =
         json!({ "type": "object", "additionalProperties": false, "properties": properties });
-    if header == "[[route]]" {
-        told["required"] = json!(["path"]);
+    match header {
+        "[[route]]" => told["required"] = json!(["path"]),
+        "[[edge.tls.certificates]]" => told["required"] = json!(["certificate", "key"]),
+        _ => {}
     }
     if let Some(reason) = documented.reasons.get(header) {
         told["description"] = reason.as_str().into();

@@ -16,6 +16,7 @@ pub mod leeward;
 pub mod mounted;
 pub mod netns;
 pub mod origin;
+pub mod pki;
 pub mod process;
 pub mod response;
 pub mod scripted;

@@ -1,7 +1,9 @@
 //! `[edge]` and `[spool]`.
 
 use super::{AUTO, OFF, Text, file, list, pace, size, time};
-use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Identity, Spool, Tls, TlsVersion};
+use crate::config::settings::{
+    Edge, EdgeDeadlines, EdgeLimits, Identity, Pair, Spool, Tls, TlsVersion, UnknownName,
+};
 
 impl Text {
     pub(super) fn edge(&mut self, edge: &Edge) {
@@ -27,12 +29,31 @@ impl Text {
         self.or("proxy_protocol", nets, OFF);
         self.put("half_close", half_close);
         self.or("threads", *threads, AUTO);
-        let Tls { identity, oldest } = tls;
+        self.tls(tls);
+        self.edge_deadlines(deadlines);
+        self.edge_limits(limits);
+    }
+
+    fn tls(&mut self, tls: &Tls) {
+        let Tls {
+            identity,
+            others,
+            unknown_name,
+            reread_every,
+            oldest,
+        } = tls;
         self.section("[edge.tls]");
-        if let Identity::Files { certificate, key } = identity {
-            self.put("certificate", file(certificate));
-            self.put("key", file(key));
+        if let Identity::Files(pair) = identity {
+            self.pair(pair);
         }
+        self.put(
+            "unknown_name",
+            match unknown_name {
+                UnknownName::Default => "\"default\"",
+                UnknownName::Refuse => "\"refuse\"",
+            },
+        );
+        self.or("reread_every", reread_every.map(time), OFF);
         self.put(
             "min_version",
             match oldest {
@@ -40,8 +61,16 @@ impl Text {
                 TlsVersion::V1_3 => "\"1.3\"",
             },
         );
-        self.edge_deadlines(deadlines);
-        self.edge_limits(limits);
+        for other in others {
+            self.section("[[edge.tls.certificates]]");
+            self.pair(other);
+        }
+    }
+
+    fn pair(&mut self, pair: &Pair) {
+        let Pair { certificate, key } = pair;
+        self.put("certificate", file(certificate));
+        self.put("key", file(key));
     }
 
     fn edge_deadlines(&mut self, deadlines: &EdgeDeadlines) {

@@ -3,11 +3,11 @@
 use toml::de::DeValue;
 
 use crate::config::raw::Section;
-use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Identity, Spool, Tls, TlsVersion};
-use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, path, span};
+use crate::config::settings::{Edge, EdgeDeadlines, EdgeLimits, Spool};
+use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, span};
 use crate::ground::addr::{EdgeAddr, Net};
 
-use super::{DAY, MIB, MS};
+use super::{DAY, MIB, MS, tls};
 
 /// Memory for connections and requests, beside `spool.memory`: the least,
 const LEAST: usize = 16 << 20;
@@ -28,41 +28,11 @@ pub fn edge(mut section: Section<'_, '_, '_>, spool: &Spool) -> Edge {
     section.set("threads", &mut edge.threads, |v| {
         or_auto(v, |v| Ok(value::number(v, 1, 64)? as usize))
     });
-    edge.tls = tls(section.section("edge.tls"));
+    edge.tls = tls::tls(section.section("edge.tls"));
     edge.deadlines = edge_deadlines(section.section("edge.deadlines"));
     edge.limits = edge_limits(section.section("edge.limits"), spool);
     section.finish();
     edge
-}
-
-fn tls(mut section: Section<'_, '_, '_>) -> Tls {
-    let certificate = section.take("certificate", path("/etc/leeward/tls/chain.pem"));
-    let key = section.take("key", path("/etc/leeward/tls/key.pem"));
-    let mut tls = Tls::default();
-    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
-    section.set("min_version", &mut tls.oldest, |v| {
-        value::word(v, &versions)
-    });
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => tls.identity = Identity::Files { certificate, key },
-        (Some(_), None) if !section.says("key") => section.complain(
-            "certificate",
-            Wrong::new(
-                "a certificate without its key",
-                "add key = \"/etc/leeward/tls/key.pem\" beside it",
-            ),
-        ),
-        (None, Some(_)) if !section.says("certificate") => section.complain(
-            "key",
-            Wrong::new(
-                "a key without its certificate",
-                "add certificate = \"/etc/leeward/tls/chain.pem\" beside it",
-            ),
-        ),
-        _ => {}
-    }
-    section.finish();
-    tls
 }
 
 fn edge_deadlines(mut section: Section<'_, '_, '_>) -> EdgeDeadlines {

@@ -66,6 +66,28 @@ impl<'a> Families<'a> {
         Ok(())
     }
 
+    /// The same with labels that the operator has chosen; the family is absent where there is none.
+    pub(super) fn gauges_of<V: EncodeGaugeValue>(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        unit: Option<&Unit>,
+        label: &'static str,
+        values: impl Iterator<Item = (String, V)>,
+    ) -> Written {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let mut family = self.family(name, help, unit, MetricType::Gauge)?;
+        for (word, value) in values {
+            family
+                .encode_family(&[(label, word.as_str())])?
+                .encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn counter(
         &mut self,
         name: &'static str,

@@ -124,12 +124,26 @@ fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "TLS handshakes that failed.";
     let failed = connections.handshakes_failed;
     to.counter("leeward_tls_handshakes_failed", help, PLAIN, failed)?;
+    certificates(to, all)?;
     let help = "HTTP/2 connections ended because the client flooded them.";
     let floods = connections.floods_ended;
     to.counter("leeward_client_floods", help, PLAIN, floods)?;
     let help = "Deadlines that clients missed, by phase.";
     let missed = &all.traffic.client_timeouts;
     to.counters("leeward_client_timeouts", help, PLAIN, "phase", missed)
+}
+
+/// The label is where the configuration names the certificate, so that there are no more than are configured.
+fn certificates(to: &mut Families<'_>, all: &Snapshot) -> Written {
+    let certificates = || all.certificates.iter();
+    let help = "When a certificate expires that clients are shown, in seconds since 1970.";
+    let name = "leeward_certificate_expiry_timestamp";
+    let until = certificates().map(|it| (it.section.clone(), it.not_after_unix));
+    to.gauges_of(name, help, SECONDS, "certificate", until)?;
+    let help = "1 where the files of a certificate are faulty, and the last good one is shown.";
+    let name = "leeward_certificate_faulty";
+    let faulty = certificates().map(|it| (it.section.clone(), i64::from(it.fault.is_some())));
+    to.gauges_of(name, help, PLAIN, "certificate", faulty)
 }
 
 fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
@@ -163,6 +177,9 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests without a good answer because of the origin, by reason.";
     let lost = &traffic.lost;
     to.counters("leeward_requests_lost", help, PLAIN, "reason", lost)?;
+    let help = "Exchanges that are traced, by what became of telling the collector.";
+    let traced = &traffic.traced;
+    to.counters("leeward_traced_exchanges", help, PLAIN, "result", traced)?;
     let help = "Body bytes, by direction.";
     to.counters("leeward", help, BYTES, "direction", &traffic.bytes)?;
     let help = "How long the parts of an exchange took.";
@@ -238,6 +255,8 @@ mod tests {
             "leeward_memory_reserved_bytes 68157440",
             "leeward_memory_limit_bytes 1073741824",
             "leeward_connections_shed_total{reason=\"handshakes\"} 0",
+            "leeward_certificate_expiry_timestamp_seconds{certificate=\"edge.tls\"} 871776000",
+            "leeward_certificate_faulty{certificate=\"edge.tls\"} 1",
             "leeward_quarantined 0",
             "leeward_spool_budget_bytes 67108864",
             "leeward_origin_state{state=\"hung\"} 1",

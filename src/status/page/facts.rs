@@ -1,7 +1,9 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
-use super::super::snapshot::{ByWord, Kept, OriginFacts, Quarantined, Snapshot, Standby};
-use super::super::words::{bytes, counted, grown, length, loss, number, quarantined};
+use super::super::snapshot::{
+    ByWord, CertificateFacts, Kept, OriginFacts, Quarantined, Snapshot, Standby,
+};
+use super::super::words::{bytes, counted, grown, length, loss, moment, number, quarantined};
 use super::lists::doing;
 use crate::origin::Care;
 use crate::origin::growth::{Grown, Holding};
@@ -144,7 +146,7 @@ pub(super) fn of_clients(all: &Snapshot) -> Vec<Row> {
         .traffic
         .requests_per_second
         .map(|rate| format!("{rate:.1}"));
-    vec![
+    let mut rows = vec![
         ("connect to", Some(listen.join(", "))),
         ("open", Some(open)),
         (
@@ -163,7 +165,31 @@ pub(super) fn of_clients(all: &Snapshot) -> Vec<Row> {
         ),
         ("floods ended", Some(number(connections.floods_ended))),
         ("too slow", Some(by_word(&all.traffic.client_timeouts))),
-    ]
+    ];
+    let certificates = all.certificates.iter();
+    rows.extend(certificates.map(|it| ("certificate", Some(certificate(it)))));
+    rows
+}
+
+/// For whom it is, until when, and what is wrong with it.
+fn certificate(it: &CertificateFacts) -> String {
+    let names = it.names.join(", ");
+    let mut told = match &it.file {
+        Some(file) => format!("{names} ({file})"),
+        None => format!("{names} (self-signed)"),
+    };
+    let left = length(it.expires_in_seconds.unsigned_abs() as f64);
+    let until = moment(&it.not_after);
+    told.push_str(&match it.state {
+        "expired" => format!(", EXPIRED {left} ago, on {until}"),
+        "not_yet" => format!(", NOT YET GOOD, before {}", moment(&it.not_before)),
+        "good" => format!(", until {until}, {left} from now"),
+        _ => format!(", EXPIRES in {left}, on {until}"),
+    });
+    match &it.fault {
+        Some(fault) => format!("{told}; what is in its files now was NOT TAKEN: {fault}"),
+        None => told,
+    }
 }
 
 /// Those of requests and their answers.

@@ -34,7 +34,7 @@ pub(in super::super) fn render(id: &str, incident: &Value) -> String {
     body = body
         .add(facts("What it cost", &story::costs(incident)))
         .add(facts("Why it was believed", &story::judged(incident)))
-        .add(visits(list(&incident["visits"])));
+        .add(visits(incident));
     for process in list(&incident["findings"]["processes"]) {
         body = body.add(threads(process));
     }
@@ -76,7 +76,8 @@ fn facts(title: &str, rows: &[(&'static str, String)]) -> Html {
     section(title, inner.raw("</dl>"))
 }
 
-fn visits(visits: &[Value]) -> Html {
+fn visits(incident: &Value) -> Html {
+    let visits = list(&incident["visits"]);
     if visits.is_empty() {
         return Html::new();
     }
@@ -92,7 +93,10 @@ fn visits(visits: &[Value]) -> Html {
             .raw("<tr><td><code>")
             .text(&request)
             .raw("</code> ")
-            .text(&format!("(visit {number})"))
+            .text(&format!(
+                "(visit {number}{})",
+                story::unread(incident, visit)
+            ))
             .raw("</td><td>")
             .text(&told("age"))
             .raw("</td><td>")

@@ -1,10 +1,11 @@
 //! Every fact at one instant, of which each view is a function. Its JSON is a contract: names are only added.
 
+mod certificates;
 mod origin;
 mod traffic;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -16,6 +17,7 @@ use crate::origin::incident::Summary;
 use crate::origin::verdict::Verdict;
 use crate::origin::view::Toll;
 
+pub use certificates::CertificateFacts;
 pub use origin::{Concurrency, Fate, Kept, OriginFacts, Probed, Standby, UnderWay};
 pub use traffic::{Connections, Exchanges, SpanFacts, Traffic};
 
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub memory: Memory,
     /// What all incidents came to since the start.
     pub toll: TollFacts,
+    /// The certificates that are shown to clients, the default first.
+    pub certificates: Vec<CertificateFacts>,
     /// The last incidents, the newest first; those of earlier runs too, where the journal could be read.
     pub incidents: Vec<Summary>,
 }
@@ -220,6 +224,11 @@ impl Snapshot {
                 limit_bytes: facts.memory_limit,
             },
             toll: TollFacts::of(&view.toll),
+            certificates: gauges
+                .certificates
+                .into_iter()
+                .map(|it| CertificateFacts::of(it, SystemTime::now()))
+                .collect(),
             incidents: view.incidents.clone(),
         }
     }

@@ -33,6 +33,8 @@ pub struct Traffic {
     pub origin_timeouts: ByWord,
     /// Body bytes, by direction.
     pub bytes: ByWord,
+    /// Exchanges that are traced, by what became of telling the collector.
+    pub traced: ByWord,
     /// How long the parts of an exchange took.
     pub spans: ByWord<SpanFacts>,
 }
@@ -159,6 +161,11 @@ impl Traffic {
             ),
             client_timeouts: phases(Count::ClientTimeout),
             origin_timeouts: phases(Count::OriginTimeout),
+            traced: ByWord(vec![
+                ("sent", sum(Count::SpansSent)),
+                ("dropped", sum(Count::SpansDropped)),
+                ("failed", sum(Count::SpansFailed)),
+            ]),
             bytes: ByWord(vec![
                 ("from_clients", sum(Count::BytesFromClients)),
                 ("to_clients", sum(Count::BytesToClients)),

@@ -3,12 +3,12 @@
 mod routes;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
 use super::snapshot::{OriginFacts, Snapshot, UnderWay};
-use super::{Facts, Gauges, Source};
+use super::{Certificate, Facts, Gauges, Source};
 use crate::config::Settings;
 use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
 use crate::origin::cost::Cost;
@@ -171,8 +171,24 @@ fn source(started: Instant) -> Source {
         spool_used: 196_608,
         spool_on_disk: 1 << 20,
         memory_reserved: 65 << 20,
+        certificates: vec![certificate()],
     };
     Source::new(origin, Ledger::default(), facts, Box::new(gauges), started)
+}
+
+/// One that has expired, with files nobody could use.
+fn certificate() -> Certificate {
+    let day = Duration::from_secs(24 * 3600);
+    Certificate {
+        section: "edge.tls".to_owned(),
+        file: Some("/etc/leeward/tls/chain.pem".to_owned()),
+        names: vec!["www.example.com".to_owned(), "<i>.test".to_owned()],
+        issuer: "CN=Test <b>CA</b>".to_owned(),
+        from: SystemTime::UNIX_EPOCH + day * 10_000,
+        until: SystemTime::UNIX_EPOCH + day * 10_090,
+        state: "expired",
+        fault: Some("edge.tls.key does not belong to edge.tls.certificate".to_owned()),
+    }
 }
 
 #[test]

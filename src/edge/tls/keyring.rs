@@ -1,0 +1,264 @@
+//! Has the certificates, and takes what changes in their files when it is good; what was good last is shown until then.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::ProducesTickets;
+
+use super::by_name::ByName;
+use super::certificate::Certificate;
+use super::look::Look;
+use super::term::{Term, Told};
+use super::{ALPN, Shown, Spoken, TlsError, TlsFaults};
+use crate::config::settings::{self, Identity, Pair, TlsVersion};
+use crate::ground::published::Published;
+
+/// Every certificate there is, and how TLS is spoken with them.
+pub struct Keyring {
+    settings: settings::Tls,
+    /// The default first.
+    held: Vec<Held>,
+    ticketer: Arc<dyn ProducesTickets>,
+    spoken: Spoken,
+}
+
+/// One certificate, and how it stands with its files.
+struct Held {
+    section: String,
+    pair: Option<Pair>,
+    certificate: Certificate,
+    /// What its files looked like when they were read last.
+    looked: Option<Look>,
+    fault: Option<String>,
+    told: Told,
+}
+
+impl Keyring {
+    /// Reads all files. Blocks.
+    ///
+    /// # Errors
+    /// [`TlsFaults`]: all of them.
+    pub fn open(settings: &settings::Tls) -> Result<Self, TlsFaults> {
+        let held = hold(settings)?;
+        let failed = |section: &str, cause| {
+            let section = section.to_owned();
+            TlsFaults(vec![TlsError::Rejected { section, cause }])
+        };
+        let ticketer = aws_lc_rs::Ticketer::new().map_err(|cause| failed("edge.tls", cause))?;
+        let config = server(settings, &held, &ticketer);
+        let config = config.map_err(|cause| failed("edge.tls", cause))?;
+        let spoken = Spoken {
+            config: Published::new(config),
+            shown: Published::new(Arc::new(shown(&held))),
+        };
+        Ok(Self {
+            settings: settings.clone(),
+            held,
+            ticketer,
+            spoken,
+        })
+    }
+
+    /// How TLS is spoken, now and later.
+    pub fn spoken(&self) -> &Spoken {
+        &self.spoken
+    }
+
+    /// What clients may stumble over, though TLS can be spoken: a certificate that has expired, a chain that is not in
+    /// order.
+    pub fn doubts(&self, now: SystemTime) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for held in &self.held {
+            let term = Term::of(held.certificate.validity, now);
+            if !matches!(term, Term::Good(_)) {
+                doubts.push(held.says(term));
+            }
+            let told = |doubt: &String| format!("{}.certificate: {doubt}", held.section);
+            doubts.extend(held.certificate.doubts.iter().map(told));
+        }
+        doubts
+    }
+
+    /// Takes what has changed in the files and is good, each pair for itself, and tells what becomes of each in the log.
+    /// Blocks.
+    pub fn look(&mut self, now: SystemTime) {
+        let mut has_changed = false;
+        for held in &mut self.held {
+            let before = held.fault.clone();
+            let taken = held.look(now);
+            has_changed |= taken || before != held.fault;
+            match &held.fault {
+                Some(fault) if before != held.fault => tracing::error!(
+                    "a certificate was not taken, and the last good one is still shown: {fault}"
+                ),
+                None if before.is_some() && !taken => {
+                    tracing::info!("{}: its files are good again", held.section);
+                }
+                _ => {}
+            }
+        }
+        if has_changed {
+            self.publish();
+        }
+        self.tell(now);
+    }
+
+    /// Tells what expires soon, once a day.
+    pub fn tell(&mut self, now: SystemTime) {
+        for held in &mut self.held {
+            let term = Term::of(held.certificate.validity, now);
+            if !held.told.is_due(term, now) {
+                continue;
+            }
+            let told = held.says(term);
+            match term {
+                Term::Expired(_) | Term::NotYet(_) => tracing::error!("{told}"),
+                _ => tracing::warn!("{told}"),
+            }
+        }
+    }
+
+    /// From now on the certificates held are shown. Tickets stay good: they name no certificate.
+    fn publish(&mut self) {
+        match server(&self.settings, &self.held, &self.ticketer) {
+            Ok(config) => self.spoken.config.replace(config),
+            Err(error) => tracing::error!(%error, "edge.tls: what was read cannot be used"),
+        }
+        self.spoken.shown.replace(Arc::new(shown(&self.held)));
+    }
+}
+
+impl Held {
+    /// Looks at the files and reads them where they have changed; whether there is another certificate then.
+    fn look(&mut self, now: SystemTime) -> bool {
+        let Some(pair) = &self.pair else {
+            return false;
+        };
+        let look = look(pair);
+        // What was faulty is read every time: it may have been read while it was written.
+        if self.fault.is_none() && self.looked.as_ref() == Some(&look) {
+            return false;
+        }
+        self.looked = look.is_settled(now).then_some(look);
+        let read = Certificate::read(&self.section, pair).and_then(|next| {
+            let term = |it: &Certificate| Term::of(it.validity, now);
+            let section = self.section.clone();
+            match (term(&self.certificate), term(&next)) {
+                (there, term) if there.is_good() && !term.is_good() => {
+                    Err(TlsError::Useless { section, term })
+                }
+                _ => Ok(next),
+            }
+        });
+        match read {
+            Err(error) => {
+                self.fault = Some(error.to_string());
+                false
+            }
+            Ok(next) => {
+                self.fault = None;
+                let is_other = !next.is_same(&self.certificate);
+                self.certificate = next;
+                if is_other {
+                    self.told = Told::default();
+                    let term = Term::of(self.certificate.validity, now);
+                    tracing::info!("a new certificate is shown: {}", self.says(term));
+                    for doubt in &self.certificate.doubts {
+                        tracing::warn!("{}.certificate: {doubt}", self.section);
+                    }
+                }
+                is_other
+            }
+        }
+    }
+
+    fn says(&self, term: Term) -> String {
+        let file = self.pair.as_ref().map(|pair| &pair.certificate);
+        let file = file.map_or_else(String::new, |file| format!(" = \"{}\"", file.display()));
+        let names = self.certificate.names.join(", ");
+        format!("{}.certificate{file} ({names}) {term}", self.section)
+    }
+}
+
+/// Reads all that is configured.
+fn hold(settings: &settings::Tls) -> Result<Vec<Held>, TlsFaults> {
+    let (mut held, mut faults) = (Vec::new(), Vec::new());
+    let default = match &settings.identity {
+        Identity::SelfSigned => None,
+        Identity::Files(pair) => Some(pair),
+    };
+    let others = settings.others.iter().map(Some);
+    for (place, pair) in std::iter::once(default).chain(others).enumerate() {
+        let section = match place {
+            0 => "edge.tls".to_owned(),
+            place => format!("edge.tls.certificates[{place}]"),
+        };
+        let looked = pair.map(look);
+        let certificate = match pair {
+            Some(pair) => Certificate::read(&section, pair),
+            None => Certificate::self_signed(),
+        };
+        match certificate {
+            Err(error) => faults.push(error),
+            Ok(certificate) => held.push(Held {
+                section,
+                pair: pair.cloned(),
+                certificate,
+                looked: looked.filter(|look| look.is_settled(SystemTime::now())),
+                fault: None,
+                told: Told::default(),
+            }),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(held),
+        false => Err(TlsFaults(faults)),
+    }
+}
+
+fn look(pair: &Pair) -> Look {
+    let files: [&Path; 2] = [&pair.certificate, &pair.key];
+    Look::at(files)
+}
+
+/// The server's side of TLS.
+fn server(
+    settings: &settings::Tls,
+    held: &[Held],
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let versions: &[&rustls::SupportedProtocolVersion] = match settings.oldest {
+        TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::V1_3 => &[&rustls::version::TLS13],
+    };
+    let [default, others @ ..] = held else {
+        return Err(rustls::Error::NoCertificatesPresented);
+    };
+    let others = others.iter().map(|held| &held.certificate);
+    let names = ByName::new(&default.certificate, others, settings.unknown_name);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(names));
+    server.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+    // Tickets keep no memory of clients on our side.
+    server.ticketer = ticketer.clone();
+    Ok(Arc::new(server))
+}
+
+fn shown(held: &[Held]) -> Vec<Shown> {
+    let shown = |held: &Held| Shown {
+        section: held.section.clone(),
+        file: held.pair.as_ref().map(|pair| pair.certificate.clone()),
+        names: held.certificate.names.clone(),
+        issuer: held.certificate.issuer.clone(),
+        from: held.certificate.validity.0,
+        until: held.certificate.validity.1,
+        fault: held.fault.clone(),
+    };
+    held.iter().map(shown).collect()
+}
