@@ -105,6 +105,7 @@
 //!   [`config::proof`], and so is what is at odds with a key.
 //! - A number: a [`Count`](ground::ledger::Count) in the ledger; [`status::snapshot`] reads it, and the page, the
 //!   metrics and the terminal are functions of the snapshot.
+//!   Its shape is in `config/status.schema.json`, to which a promise holds it; alerts and a dashboard rest on the names.
 //! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.
 //! - A new disease: what to look at in [`origin::attention`], what it means in [`origin::verdict`], what to say of it
 //!   in `origin/forensics/sentence`; and a path in `tests/ailing`, so that it can be caught.

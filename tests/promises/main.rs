@@ -31,6 +31,7 @@ mod incidents;
 mod kept;
 mod legs;
 mod limits;
+mod live;
 mod lives;
 mod load;
 mod logs;

@@ -86,10 +86,17 @@ impl<'a> Day<'a> {
             true => format!("{span}. In the last 24 hours"),
             false => span,
         };
-        let lost = if lost == 0 {
-            "none".to_owned()
-        } else {
-            number(lost)
+        let paid = match (held, lost) {
+            (0, 0) => "no request was held or lost".to_owned(),
+            (_, 0) => format!(
+                "{} held until it answered again, none lost",
+                counted(held, "request")
+            ),
+            _ => format!(
+                "{} held until it answered again, {} lost",
+                counted(held, "request"),
+                number(lost)
+            ),
         };
         let open = if open == 0 {
             String::new()
@@ -97,11 +104,10 @@ impl<'a> Day<'a> {
             format!(", {open} not over yet")
         };
         format!(
-            "{begun}: {} ({}), down for {} in all{open}; {} held until it answered again, {lost} lost.",
+            "{begun}: {} ({}), down for {} in all{open}; {paid}.",
             counted(self.incidents.len() as u64, "incident"),
             causes.join(", "),
             length(down),
-            counted(held, "request"),
         )
     }
 

@@ -27,7 +27,7 @@ pub(super) use lists::incidents as shelf;
 /// The policy of all pages: nothing is loaded and nothing runs but their own style, script and icon, and the script may
 /// ask nobody but us.
 pub(super) const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-mXqqqaZa5+hsQYu00ASPcxXRprJuTEu8CS4mC0o/2ac='; \
+    style-src 'sha256-G4Cd3saxxp3wKvy4vifFvoHBif+BLZnhcKX2htd6Ik4='; \
     script-src 'sha256-Lx/kV9tj6IFR9xEqXcFrMkpFduqwAWOeftNAM09yHqg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
