@@ -176,6 +176,11 @@ impl Mark {
                 {
                     return Err("is of another length");
                 }
+                // A date of the page is no promise about each byte of it; its length is at least a sign.
+                let is_dated = matches!(self.validator, Validator::Date(_));
+                if is_dated && (self.whole.is_none() || answer.length != self.whole) {
+                    return Err("is the whole once more, of a length that nobody tells");
+                }
                 if from > MOST_SKIPPED {
                     return Err("is the whole once more, and too long for that");
                 }

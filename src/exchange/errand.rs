@@ -226,15 +226,20 @@ impl Errand {
             if is_cut_off && missed.failure.party != Party::Client {
                 tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
             }
-            let origin = &self.thread.shared.origin;
-            match (&missed.failure.cause, missed.failure.phase) {
-                (Cause::Refused, _) => origin.report(Reading::Refused),
-                // Whoever waits in its stead begins anew, and the silence must not.
-                (Cause::TimedOut { .. }, Phase::FirstByte) => origin.report(Reading::Silent),
-                _ => {}
-            }
+            self.report(missed);
         }
         done
+    }
+
+    /// Tells the watch what a visit met that came to nothing.
+    fn report(&self, missed: &Missed) {
+        let origin = &self.thread.shared.origin;
+        match (&missed.failure.cause, missed.failure.phase) {
+            (Cause::Refused, _) => origin.report(Reading::Refused),
+            // Whoever waits in its stead begins anew, and the silence must not.
+            (Cause::TimedOut { .. }, Phase::FirstByte) => origin.report(Reading::Silent),
+            _ => {}
+        }
     }
 
     /// To the origin, by this slot, as this visit.

@@ -178,6 +178,13 @@ fn judging(settings: &Settings, notes: &mut Notes) {
 
 /// What is done about it.
 fn restarting(settings: &Settings, notes: &mut Notes) {
+    notes.warn(
+        settings.restart.core && settings.standby.keep.is_some(),
+        &["standby.keep", "restart.core"],
+        "a hung origin that is to leave a core is ended before its standby serves, and never kept"
+            .to_owned(),
+        "take out one of them: what is kept frozen can be asked for a core, by gcore",
+    );
     let (restart, hold) = (&settings.restart, settings.hold.timeout);
     let hook = &settings.hooks.before_kill;
     let (hooked, keys): (Duration, &[&'static str]) = match hook.words.is_empty() {

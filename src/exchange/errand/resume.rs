@@ -127,13 +127,11 @@ impl Errand {
         let done = rest::visit(question, way, cut, fits).await;
         tally.time(Span::Origin, deadline::now() - asked);
         tally.add(Count::BytesFromOrigin, visit.pulse().received());
+        if let Err(missed) = &done {
+            self.report(missed);
+        }
         done.map_err(|missed| match missed.delivery {
-            Delivery::NeverSent | Delivery::Unread => {
-                if missed.failure.cause == Cause::Refused {
-                    self.thread.shared.origin.report(Reading::Refused);
-                }
-                Stop::Unheard(missed.failure)
-            }
+            Delivery::NeverSent | Delivery::Unread => Stop::Unheard(missed.failure),
             Delivery::Unknown | Delivery::Answered => Stop::Lost(missed.failure),
         })
     }

@@ -42,8 +42,8 @@ fn is_locked_in(process: &Process) -> bool {
 enum Lock {
     /// A lock of its own process.
     Private,
-    /// The first thread, for another one to end: the kernel wakes it then, as if it were another process
-    /// (pthread_join(3)).
+    /// For another thread to end: the kernel wakes it then, as if it were another process. pthread_join(3) waits for as
+    /// long as the number of that thread stands where the kernel will clear it (set_tid_address(2)).
     Join,
 }
 
@@ -54,9 +54,17 @@ fn lock(process: &Process, thread: &Thread) -> Option<Lock> {
     }
     match call.arguments[1] & PRIVATE != 0 {
         true => Some(Lock::Private),
-        false if thread.tid == process.pid => Some(Lock::Join),
-        false => None,
+        false => joins(process, thread, call.arguments[2]).then_some(Lock::Join),
     }
+}
+
+/// Whether what is waited for to change is the number of another thread of this process.
+fn joins(process: &Process, thread: &Thread, expected: u64) -> bool {
+    let is_awaited = |other: &Thread| u64::from(other.tid.number()) == expected & 0xffff_ffff;
+    process
+        .threads
+        .iter()
+        .any(|other| other.tid != thread.tid && is_awaited(other))
 }
 
 fn waits_for_ever(call: &Syscall) -> bool {
@@ -76,9 +84,13 @@ mod tests {
     const WAIT_BITSET: u64 = 9;
 
     fn futex(tid: u32, operation: u64, timeout: u64) -> Thread {
+        expecting(tid, operation, 2, timeout)
+    }
+
+    fn expecting(tid: u32, operation: u64, value: u64, timeout: u64) -> Thread {
         let mut one = thread(tid, call("futex", 0));
         if let Seen::Known(Call::Inside(call)) = &mut one.call {
-            call.arguments = [0x7f00, operation, 2, timeout, 0, 0];
+            call.arguments = [0x7f00, operation, value, timeout, 0, 0];
         }
         one
     }
@@ -93,7 +105,7 @@ mod tests {
 
     #[test]
     fn threads_that_wait_for_each_other_are_locked_in() {
-        let join = || futex(100, WAIT_BITSET | 256, 0);
+        let join = || expecting(100, WAIT_BITSET | 256, 101, 0);
         for threads in [
             vec![mutex(100)],
             vec![mutex(100), futex(101, PRIVATE | WAIT_BITSET | 256, 0)],
@@ -123,10 +135,13 @@ mod tests {
         ] {
             assert!(!is_locked_in(vec![mutex(100), other]), "{why}");
         }
-        assert!(
-            !is_locked_in(vec![futex(100, WAIT_BITSET, 0)]),
-            "shared, and alone"
-        );
+        for value in [2, 100, 102] {
+            let shared = expecting(100, WAIT_BITSET | 256, value, 0);
+            assert!(
+                !is_locked_in(vec![shared, mutex(101)]),
+                "it may be another's: {value}"
+            );
+        }
         assert!(!is_locked_in(Vec::new()));
         let mut truncated = scene::findings(vec![mutex(100)]);
         truncated.truncated = Some("some were left out".into());
