@@ -335,10 +335,10 @@ fn redirects_are_followed_here_or_by_the_client() {
 
 #[test]
 fn large_output_flows_while_it_is_written_and_is_never_held() {
-    let text = "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\n'\nhead -c 30000000 /dev/zero\n";
+    let text = "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\n'\nhead -c 80000000 /dev/zero\n";
     let first = "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\nfirst'\nread go\n printf second\n";
     let site = site(&[("large", text), ("first", first)], &[]);
-    assert_eq!(site.get("/cgi-bin/large", &[]).body.len(), 30_000_000);
+    assert_eq!(site.get("/cgi-bin/large", &[]).body.len(), 80_000_000);
     let status = std::fs::read_to_string(format!("/proc/{}/status", site.running.pid())).unwrap();
     let peak = status
         .lines()

@@ -21,7 +21,7 @@ pub struct Repeats(Option<Arc<Mutex<Counts<Identifier>>>>);
 /// The minute for which it is counted, from the first of its kind.
 const WINDOW: Duration = Duration::from_secs(60);
 /// The target of what is told here, which is not counted.
-const OWN: &str = "leeward::log";
+const OWN: &str = "log";
 /// What is bounded elsewhere, or told once an exchange.
 const BOUNDED: [&str; 5] = ["access", "tunnel", "origin", "hook", OWN];
 /// So much of a message is quoted, in bytes.
