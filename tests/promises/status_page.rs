@@ -266,6 +266,7 @@ fn incidents_are_reached_by_keyboard_and_the_focus_stays_when_the_page_changes()
     );
     // Without scripts it is whole, too, and while the origin is down.
     browser.without_scripts();
+    leeward.wait_log_nth("incident closed", 2, DUE);
     signal(&leeward, Signal::KILL);
     browser.open(&page(&leeward, "/"));
     let text = browser.run("return document.body.innerText;", &[json!(null)]);
