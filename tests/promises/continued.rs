@@ -102,6 +102,8 @@ fn an_answer_whose_origin_is_killed_in_the_middle_is_continued_byte_for_byte() {
     let file = file(&whole);
     let path = path(file.path());
     let leeward = behind(&[], SOON);
+    // Who is held by the start is not counted once more.
+    wait_metric(&leeward, "leeward_origin_up 1");
     let body = by_http1(leeward.edge(), &path, || killed(&leeward)).expect("all of it");
     assert!(body == whole, "HTTP/1");
     let told = leeward.wait_log("continued=true", DUE);

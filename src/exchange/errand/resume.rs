@@ -16,7 +16,7 @@ use crate::exchange::rest::{self, Cut};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::{Count, Span};
-use crate::origin::{Gate, OriginSlot, Reading};
+use crate::origin::{Gate, OriginSlot};
 
 /// Why an answer is not continued, or not yet.
 enum Stop {
