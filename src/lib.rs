@@ -26,7 +26,8 @@
 //! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
 //! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
 //! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`], and by
-//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for them.
+//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for
+//! them: the certificates, and on a reload the configuration, of which [`config::change`] says what can be taken at once.
 //!
 //! # The walk of a request
 //!
@@ -96,7 +97,7 @@
 //!
 //! # Where a change belongs
 //!
-//! - A key of the configuration: [`config::settings`] says what it is, `config/read` how it is read, its default is in
+//! - A key of the configuration: [`config::settings`] says what it is, [`config::change`] when a change of it is taken, `config/read` how it is read, its default is in
 //!   `config/settings/defaults.rs` and its reason in `config/leeward.toml`.
 //! - A time or a size that nobody sets and that a bound is made of: `config/fixed`; what it adds to is in
 //!   [`config::proof`], and so is what is at odds with a key.

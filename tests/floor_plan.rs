@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 42] = [
+const PURE: [&str; 43] = [
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -56,6 +56,7 @@ const PURE: [&str; 42] = [
     "src/exchange/terms.rs",
     "src/exchange/websocket.rs",
     "src/ground/redact.rs",
+    "src/config/change.rs",
     "src/config/settings.rs",
     "src/config/effective/mod.rs",
     "src/config/fixed.rs",

@@ -8,7 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::settings::{self, LogFormat, LogLevel};
 
@@ -25,7 +28,7 @@ const LINES: usize = 4096;
 const LAST: Duration = Duration::from_millis(500);
 
 /// Begins to log as `settings` say.
-pub fn begin(settings: &settings::Log) -> Log {
+pub fn begin(settings: &settings::Log) -> (Log, Level) {
     let (lines, waiting) = sync_channel(LINES);
     let pending = Arc::new(AtomicU64::new(0));
     let lost = Arc::new(AtomicU64::new(0));
@@ -44,15 +47,27 @@ pub fn begin(settings: &settings::Log) -> Log {
     if let Err(error) = writing {
         eprintln!("leeward: there will be no log: {error}");
     }
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level(settings.level))
+    let (filter, handle) = reload::Layer::new(level(settings.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(lines);
     match settings.format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        LogFormat::Text => registry.with(layer).init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
     }
-    log
+    (log, Level(handle))
+}
+
+/// The least severe level that is written, to be changed.
+pub struct Level(reload::Handle<LevelFilter, Registry>);
+
+impl Level {
+    /// As these settings say, from now on.
+    pub fn take(&self, settings: &settings::Log) {
+        // It only fails when there is no log any more.
+        let _ = self.0.reload(level(settings.level));
+    }
 }
 
 impl Drop for Log {

@@ -60,6 +60,7 @@ use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::fate::Fate;
 use crate::ground::ledger::{Ledger, Tally};
+use crate::ground::published::Published;
 use crate::ground::redact;
 use crate::ground::reserve::{NoRoom, Reserve};
 use crate::origin::{Gate, Origin, Page};
@@ -83,9 +84,12 @@ pub struct Shared {
     pages: Arc<Pages>,
 }
 
-/// Serves the requests of one edge thread.
+/// Serves the requests of one edge thread, each by the settings there are when it begins.
 #[derive(Debug, Clone)]
-pub struct Exchanges(Arc<Thread>);
+pub struct Exchanges(Published<Thread>);
+
+/// Serves requests by the settings of one moment.
+struct Serving(Arc<Thread>);
 
 /// What the exchanges of one edge thread share, so that they share as little as can be with those of others.
 #[derive(Debug)]
@@ -112,6 +116,11 @@ impl Shared {
         }
     }
 
+    /// Those who wait, wait by these settings from now on.
+    pub fn take(&self, settings: &Settings) {
+        self.waiting.take(settings);
+    }
+
     /// Those who wait for the origin.
     pub fn waiting(&self) -> &Waiting {
         &self.waiting
@@ -131,23 +140,54 @@ impl Shared {
 impl Exchanges {
     /// For one of `threads` edge threads.
     pub fn new(shared: Shared, ledger: &Ledger, threads: usize) -> Self {
-        Self(Arc::new(Thread {
+        Self(Published::new(Arc::new(Thread {
             tally: ledger.open(),
             page: shared.origin.page(),
             pool: Pool::new(&shared.settings.origin, threads),
             default_host: shared.origin.view().address.authority(),
             shared,
-        }))
+        })))
     }
 
     /// The tally of this thread.
-    pub fn tally(&self) -> &Arc<Tally> {
-        &self.0.tally
+    pub fn tally(&self) -> Arc<Tally> {
+        self.0.now().tally.clone()
+    }
+
+    /// Requests that come from now on are served by these settings, and with these pages; those under way are not touched.
+    pub fn take(&self, settings: &Arc<Settings>, pages: &Arc<Pages>) {
+        let before = self.0.now();
+        self.0.replace(Arc::new(Thread {
+            shared: Shared {
+                settings: settings.clone(),
+                pages: pages.clone(),
+                ..before.shared.clone()
+            },
+            tally: before.tally.clone(),
+            page: before.page.clone(),
+            pool: before.pool.clone(),
+            default_host: before.default_host.clone(),
+        }));
     }
 
     /// Serves one request: always with a response, ours where the origin has none to give. `fate` tells, once that
     /// is dropped, whether the client was cut off.
     pub async fn serve<B>(
+        &self,
+        request: Request<B>,
+        client: ClientAddr,
+        fate: Fate,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        Serving(self.0.now()).serve(request, client, fate).await
+    }
+}
+
+impl Serving {
+    async fn serve<B>(
         &self,
         request: Request<B>,
         client: ClientAddr,

@@ -79,12 +79,7 @@ impl Senses {
             listening: listening(&address),
             address,
             origin: Arc::new(settings.origin.clone()),
-            limits: Limits {
-                certain: settings.hang.certain,
-                silent: settings.hang.silent,
-                startup: settings.restart.startup,
-                processors: std::thread::available_parallelism().map_or(1.0, |it| it.get() as f64),
-            },
+            limits: limits(settings),
             roster,
             process: Seen::from_option(pid, || "no process of it was seen yet".to_owned()),
             doubt: None,
@@ -102,6 +97,14 @@ impl Senses {
             alert: false,
             warned: Vec::new(),
         }
+    }
+
+    /// Asks and judges by these settings from now on.
+    pub fn adopt(&mut self, settings: &Settings) {
+        self.origin = Arc::new(settings.origin.clone());
+        self.limits = limits(settings);
+        self.worth_a_look = first_look(settings.hang.certain);
+        self.next_probe = deadline::now();
     }
 
     /// From now on this is the process, or why there is none to look at; `doubt` tells why it may be another one.
@@ -347,6 +350,16 @@ async fn done<T>(work: &mut Option<Work<T>>) -> T {
     match work {
         Some(work) => work.await,
         None => std::future::pending().await,
+    }
+}
+
+/// How long silence lasts before it is a hang.
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        certain: settings.hang.certain,
+        silent: settings.hang.silent,
+        startup: settings.restart.startup,
+        processors: std::thread::available_parallelism().map_or(1.0, |it| it.get() as f64),
     }
 }
 

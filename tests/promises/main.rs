@@ -40,6 +40,7 @@ mod privileges;
 mod protocols;
 mod quarantine;
 mod real_origins;
+mod reloads;
 mod renewals;
 mod replays;
 mod routes;

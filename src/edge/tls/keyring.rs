@@ -25,6 +25,13 @@ pub struct Keyring {
     spoken: Spoken,
 }
 
+/// What a reload has read and judged, and not taken yet.
+pub struct Prepared {
+    settings: settings::Tls,
+    held: Vec<Held>,
+    config: Arc<ServerConfig>,
+}
+
 /// One certificate, and how it stands with its files.
 struct Held {
     section: String,
@@ -102,6 +109,60 @@ impl Keyring {
         }
         if has_changed {
             self.publish();
+        }
+        self.tell(now);
+    }
+
+    /// Reads all files anew, as these settings name them. Blocks.
+    ///
+    /// # Errors
+    /// [`TlsFaults`]: all of them; one that has expired is a fault where the one that is shown in its place has not.
+    pub fn prepare(
+        &self,
+        settings: &settings::Tls,
+        now: SystemTime,
+    ) -> Result<Prepared, TlsFaults> {
+        let held = hold(settings)?;
+        let there = |section: &str| self.held.iter().find(|held| held.section == section);
+        let useless = held.iter().filter_map(|next| {
+            let term = Term::of(next.certificate.validity, now);
+            let is_there = Term::of(there(&next.section)?.certificate.validity, now).is_good();
+            let section = next.section.clone();
+            (is_there && !term.is_good()).then_some(TlsError::Useless { section, term })
+        });
+        let useless: Vec<_> = useless.collect();
+        if !useless.is_empty() {
+            return Err(TlsFaults(useless));
+        }
+        let config = server(settings, &held, &self.ticketer).map_err(|cause| {
+            let section = "edge.tls".to_owned();
+            TlsFaults(vec![TlsError::Rejected { section, cause }])
+        })?;
+        Ok(Prepared {
+            settings: settings.clone(),
+            held,
+            config,
+        })
+    }
+
+    /// Shows what was prepared from now on.
+    pub fn commit(&mut self, prepared: Prepared, now: SystemTime) {
+        let Prepared {
+            settings,
+            held,
+            config,
+        } = prepared;
+        self.settings = settings;
+        // One that is self-signed is made at the start, and not at each reload.
+        let before = std::mem::replace(&mut self.held, held);
+        let is_kept = |held: &&mut Held| held.pair.is_none();
+        let made = before.into_iter().find(|held| held.pair.is_none());
+        if let (Some(next), Some(made)) = (self.held.iter_mut().find(is_kept), made) {
+            *next = made;
+            self.publish();
+        } else {
+            self.spoken.config.replace(config);
+            self.spoken.shown.replace(Arc::new(shown(&self.held)));
         }
         self.tell(now);
     }

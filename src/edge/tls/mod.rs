@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-pub use keyring::Keyring;
+pub use keyring::{Keyring, Prepared};
 pub use term::Term;
 
 use crate::ground::published::Published;

@@ -82,6 +82,12 @@ impl Collector for Exposed {
 /// Names below are without the unit, `_total` and `_info`: the encoder adds them.
 fn leeward(to: &mut Families<'_>, all: &Snapshot) -> Written {
     to.info("leeward_build", "What runs.", "version", all.version)?;
+    let help = "1 while the configuration on disk is faulty and another one runs.";
+    let faulty = Some(u32::from(all.configuration.fault.is_some()));
+    to.gauge("leeward_configuration_faulty", help, PLAIN, faulty)?;
+    let help = "Changed keys that wait for a restart of Leeward.";
+    let waiting = Some(all.configuration.waits_for_restart.len() as u64);
+    to.gauge("leeward_configuration_waiting", help, PLAIN, waiting)?;
     let help = "Time since Leeward started.";
     to.gauge("leeward_uptime", help, SECONDS, Some(all.uptime_seconds))
 }
@@ -282,6 +288,8 @@ mod tests {
             "leeward_memory_limit_bytes 1073741824",
             "leeward_connections_shed_total{reason=\"handshakes\"} 0",
             "leeward_certificate_expiry_timestamp_seconds{certificate=\"edge.tls\"} 871776000",
+            "leeward_configuration_faulty 1",
+            "leeward_configuration_waiting 1",
             "leeward_certificate_faulty{certificate=\"edge.tls\"} 1",
             "leeward_quarantined 0",
             "leeward_spool_budget_bytes 67108864",
