@@ -34,7 +34,7 @@
 //! Each room once; the only way back is the answer.
 //!
 //! 1. [`edge::listener`] accepts. [`edge::admission`] gives leave to be connected, before TLS, or resets.
-//! 2. [`edge::tls`] says how TLS is spoken and which certificate is shown; it watches over their files. [`edge::connection`] is one task and one timer for a client; what flows
+//! 2. [`edge::tls`] says how TLS is spoken and which certificate is shown; it watches over their files, and verifies those of clients. [`edge::connection`] is one task and one timer for a client; what flows
 //!    and which deadline has passed, `edge/judge` says from the [`edge::flow`].
 //! 3. [`exchange::Exchanges::serve`] gets the head. `exchange/head` judges it and makes a new one for the origin;
 //!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,

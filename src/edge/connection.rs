@@ -21,7 +21,7 @@ use super::guard::Guard;
 use super::handshake::handshake;
 use super::late::Late;
 use super::stream::{StreamExec, Streams};
-use super::tls::Spoken;
+use super::tls::{self, Spoken};
 use super::tracked::tracked;
 use crate::config::fixed::SENDING;
 use crate::config::settings;
@@ -81,6 +81,7 @@ pub async fn serve<H: Handler>(
         _ => Speaks::Http1,
     };
     flow.speaks(speaks);
+    let certificate = tls::shown_by(stream.get_ref().1);
     let streams = Streams::default();
     let service = service_fn(|mut request: Request<Incoming>| {
         let in_flight = InFlight::begin(&flow);
@@ -90,6 +91,9 @@ pub async fn serve<H: Handler>(
             request.extensions_mut().insert(tied);
         }
         let stream = (speaks == Speaks::Http2).then(|| streams.begin());
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         let handler = edge.handler.clone();
         let fate = match &stream {
             Some(stream) => stream.fate(),

@@ -27,6 +27,8 @@ pub enum Count {
     ShedHandshakes,
     /// TLS handshakes that failed (not those that were too slow).
     HandshakesFailed,
+    /// Of these, those of clients whose certificate was not taken, or that showed none where one is required.
+    ClientsUnproven,
     /// HTTP/2 connections ended because the client flooded them.
     FloodsEnded,
     /// Client connections with which a handshake was begun.
@@ -77,7 +79,7 @@ pub const BOUNDS: [f64; 15] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 24;
+const PLAIN: usize = 25;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -238,6 +240,7 @@ impl Count {
             Self::HandshakesEnded => 21,
             Self::ConnectionsEngaged => 22,
             Self::ConnectionsReleased => 23,
+            Self::ClientsUnproven => 24,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -260,6 +263,7 @@ mod tests {
             Count::ShedMemory,
             Count::ShedHandshakes,
             Count::HandshakesFailed,
+            Count::ClientsUnproven,
             Count::FloodsEnded,
             Count::ExchangesBegun,
             Count::ExchangesEnded,

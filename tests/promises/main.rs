@@ -6,6 +6,7 @@ mod support;
 mod abuse;
 mod brought_on;
 mod certificates;
+mod client_certificates;
 mod clients;
 mod command_line;
 mod continued;

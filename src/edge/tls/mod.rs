@@ -5,6 +5,7 @@
 
 mod by_name;
 mod certificate;
+mod clients;
 mod keyring;
 mod look;
 mod term;
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
+pub use clients::shown_by;
 pub use keyring::{Keyring, Prepared};
 pub use term::Term;
 
@@ -64,6 +66,12 @@ pub enum TlsError {
         section: String,
         /// How it stands with it.
         term: Term,
+    },
+    /// The authorities of the clients, or their lists.
+    #[error("edge.tls.clients: {cause}; name authorities and lists that rustls can use")]
+    Clients {
+        /// In its words.
+        cause: String,
     },
     /// What rustls has against the certificate, the key, or the two together.
     #[error("{section}: {cause}; name a certificate and a key that rustls can use")]

@@ -111,6 +111,9 @@ fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "TLS handshakes that failed.";
     let failed = connections.handshakes_failed;
     to.counter("leeward_tls_handshakes_failed", help, PLAIN, failed)?;
+    let help = "TLS handshakes of clients whose certificate was not taken, or that showed none.";
+    let unproven = connections.clients_unproven;
+    to.counter("leeward_clients_unproven", help, PLAIN, unproven)?;
     certificates(to, all)?;
     let help = "HTTP/2 connections ended because the client flooded them.";
     let floods = connections.floods_ended;
