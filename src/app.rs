@@ -8,6 +8,7 @@
 //! ```
 
 mod bound;
+mod collector;
 mod edge_thread;
 mod files_thread;
 mod memory;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use crate::config::Settings;
 use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
-use crate::config::settings::{Command, Process};
+use crate::config::settings::{Bundled, Command, Process};
 use crate::edge::admission::Admission;
 use crate::edge::listener::BindError;
 use crate::edge::tls::{Keyring, TlsFaults};
@@ -109,7 +110,15 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
     );
     let prices = memory::prices(&settings, edge_thread::count(&settings));
     let reserve = Reserve::new(prices, ledger.clone());
-    let shared = Shared::new(settings.clone(), origin.clone(), reserve.clone(), pages);
+    let collector = collector::start(&settings.trace, &ledger)
+        .map_err(system("start the thread that tells the collector"))?;
+    let shared = Shared::new(
+        settings.clone(),
+        origin.clone(),
+        reserve.clone(),
+        pages,
+        collector.as_ref().map(|it| it.spans().clone()),
+    );
     let hearts = Hearts::new(now);
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
@@ -125,6 +134,9 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         started: now,
         started_at: jiff::Timestamp::now(),
         spool_budget: shared.store().budget.whole(),
+        spool_disk_limit: Some(settings.spool.disk).filter(|limit| *limit > 0),
+        queue_limit: settings.origin.queue,
+        hold_limit: settings.hold.requests,
         connections_limit: settings.edge.limits.connections,
         memory_limit: shared.reserve().limit(),
         patience: shared.waiting().patience(),
@@ -268,20 +280,22 @@ fn settle(address: &OriginAddr) -> std::io::Result<OriginAddr> {
 
 /// Who starts the origin, the bundled one by its command.
 fn process(settings: &Settings) -> std::io::Result<Process> {
-    let bundled = || -> std::io::Result<Command> {
+    let bundled = |bundled: &Bundled| -> std::io::Result<Command> {
+        let mut arguments = ["origin", "--listen", "{address}"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(bundled.arguments());
         let program = std::env::current_exe()?;
         Ok(Command {
             program: program.to_string_lossy().into_owned(),
-            arguments: ["origin", "--listen", "{address}"]
-                .map(str::to_owned)
-                .to_vec(),
+            arguments,
             directory: None,
             environment: Default::default(),
             socket: Default::default(),
         })
     };
     Ok(match &settings.origin.process {
-        Process::Bundled => Process::Command(bundled()?),
+        Process::Bundled(it) => Process::Command(bundled(it)?),
         other => other.clone(),
     })
 }

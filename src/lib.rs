@@ -18,7 +18,7 @@
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |
 //! | [`origin`] | the process: whether it is well, why not, and how it is replaced | config, ground |
 //! | [`status`] | nothing of its own: it tells, from one [`status::Snapshot`], and passes on what operators want | origin's handle and records, config, ground |
-//! | [`bundled`] | the web server that is inside the program, for a first look and for tests | ground |
+//! | [`bundled`] | the web server that is inside the program: files, CGI scripts, and a welcome site for a first look and for tests | ground |
 //! | [`app`] | how the rooms are joined: it binds everything, starts the threads, drains | all rooms but bundled |
 //! | [`cli`] | the command line, a thin file a command | all |
 //!
@@ -26,8 +26,10 @@
 //! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
 //! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
 //! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`], and by
-//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for
-//! them: the certificates, and on a reload the configuration, of which [`config::change`] says what can be taken at once.
+//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for them: the
+//! certificates, and on a reload the configuration, of which [`config::change`] says what can be taken at once. Two more serve
+//! readers that may hang, and have nothing else to do: one writes the log (`cli/log`), one tells the collector of traces,
+//! where there is one.
 //!
 //! # The walk of a request
 //!
@@ -50,8 +52,9 @@
 //!    `config/pages`). Where the client has seen a part of the answer, `exchange/continuation` says whether the rest may
 //!    be asked for, and whether what comes is the rest; `exchange/rest` puts it behind what is there.
 //! 6. `exchange/answer` reads behind the origin from the spool, at the client's pace, and the edge writes under its
-//!    stall deadline. Whatever happened, an exchange ends in one `exchange/outcome`: a line in the log, and
-//!    numbers in the [`ledger`](ground::ledger).
+//!    stall deadline. Whatever happened, an exchange ends in one `exchange/outcome`: a line in the log, numbers in the
+//!    [`ledger`](ground::ledger), and a record for the collector of traces (`app/collector`), by whose
+//!    [`trail`](ground::trail) it is found again in the origin's log.
 //!
 //! # The walk of an incident
 //!
@@ -61,7 +64,7 @@
 //!
 //! 1. `origin/senses` probes the origin, looks at its process, and hears from the visits under way
 //!    (`origin/roster`). A silence is looked at closely before long: one connection that holds the whole origin
-//!    (`origin/forensics/stuck`) is proof. [`origin::attention`] lays all that out as
+//!    (`origin/forensics/stuck`), or threads that hold each other (`origin/forensics/deadlock`), is proof. [`origin::attention`] lays all that out as
 //!    [`Evidence`](origin::verdict::Evidence), with how what it holds has grown ([`origin::growth`]).
 //! 2. [`origin::verdict::judge`] says what it means, how surely, and whether to act. It never sees a clock.
 //! 3. [`origin::lifecycle`] turns what happened into the next phase and an order; `origin/supervisor` carries the
@@ -103,6 +106,7 @@
 //!   [`config::proof`], and so is what is at odds with a key.
 //! - A number: a [`Count`](ground::ledger::Count) in the ledger; [`status::snapshot`] reads it, and the page, the
 //!   metrics and the terminal are functions of the snapshot.
+//!   Its shape is in `config/status.schema.json`, to which a promise holds it; alerts and a dashboard rest on the names.
 //! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.
 //! - A new disease: what to look at in [`origin::attention`], what it means in [`origin::verdict`], what to say of it
 //!   in `origin/forensics/sentence`; and a path in `tests/ailing`, so that it can be caught.

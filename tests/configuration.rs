@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leeward::config;
-use leeward::config::settings::{Identity, Process, Settings};
+use leeward::config::settings::{Bundled, Identity, Process, Settings};
 
 #[test]
 fn the_documented_configuration_is_the_default_one() {
@@ -51,6 +51,34 @@ fn every_example_for_a_key_without_a_default_is_accepted() {
     assert!(!settings.hooks.on_incident.words.is_empty());
     assert!(!settings.hooks.on_degraded.words.is_empty());
     assert!(settings.pages.unavailable.is_some());
+}
+
+#[test]
+fn every_example_for_the_bundled_origin_is_accepted_and_tells_its_defaults() {
+    let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
+    let mut header = "";
+    let keys = text.lines().filter_map(|line| {
+        let said = example(line).unwrap_or(line);
+        if said.starts_with('[') {
+            header = said;
+        }
+        (header == BUNDLED).then_some(said)
+    });
+    let text = keys.flat_map(|line| [line, "\n"]).collect::<String>();
+    let settings = config::parse("bundled", &text).unwrap_or_else(|faults| panic!("{faults}"));
+    let Process::Bundled(said) = settings.origin.process else {
+        panic!("{text}");
+    };
+    let documented = Bundled {
+        root: said.root.clone(),
+        not_found: said.not_found.clone(),
+        cache: said.cache.clone(),
+        cgi: said.cgi.clone(),
+        ..Bundled::default()
+    };
+    assert_eq!(said, documented);
+    assert!(said.root.is_some() && said.cgi.is_some() && said.not_found.is_some());
+    assert_eq!(said.cache.len(), 2);
 }
 
 /// Each block of lines that begin with two signs is one way, with its section to itself.
@@ -127,10 +155,20 @@ fn faults_are_told_word_by_word() {
     assert!(orphans.is_empty(), "without a configuration: {orphans:?}");
 }
 
-/// The documented configuration with every example in it set.
+/// The section that does not go together with another origin's.
+const BUNDLED: &str = "[origin.bundled]";
+
+/// The documented configuration with every example in it set, those of the bundled origin aside.
 fn uncommented() -> String {
     let text = fs::read_to_string(shipped("leeward.toml")).unwrap();
-    let lines = text.lines().map(|line| example(line).unwrap_or(line));
+    let mut header = "";
+    let lines = text.lines().map(|line| {
+        let said = example(line).unwrap_or(line);
+        if said.starts_with('[') {
+            header = said;
+        }
+        if header == BUNDLED { "" } else { said }
+    });
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 

@@ -26,7 +26,15 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 43] = [
+const PURE: [&str; 53] = [
+    "src/bundled/caching.rs",
+    "src/bundled/cgi/environment.rs",
+    "src/bundled/cgi/reply.rs",
+    "src/bundled/encoding.rs",
+    "src/bundled/media.rs",
+    "src/bundled/path.rs",
+    "src/bundled/pattern.rs",
+    "src/bundled/range.rs",
     "src/origin/lifecycle.rs",
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
@@ -57,6 +65,8 @@ const PURE: [&str; 43] = [
     "src/exchange/websocket.rs",
     "src/ground/redact.rs",
     "src/config/change.rs",
+    "src/ground/trail.rs",
+    "src/cli/log/entry.rs",
     "src/config/settings.rs",
     "src/config/effective/mod.rs",
     "src/config/fixed.rs",

@@ -16,7 +16,7 @@ use crate::edge::redirect::{self, Redirect};
 use crate::edge::tls::Spoken;
 use crate::edge::{Handler, listener};
 use crate::exchange::{AnswerBody, Exchanges, Shared};
-use crate::ground::addr::ClientAddr;
+use crate::ground::addr::Client;
 use crate::ground::drain::Drain;
 use crate::ground::fate::Fate;
 use crate::ground::heartbeat::{Heart, Hearts};
@@ -169,7 +169,7 @@ impl Handler for Front {
     async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        client: ClientAddr,
+        client: Client,
         fate: Fate,
     ) -> Response<AnswerBody> {
         self.0.serve(request, client, fate).await

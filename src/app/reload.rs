@@ -118,6 +118,8 @@ impl Reloader {
         let patience = self.shared.waiting().patience();
         let mut facts = (*self.facts.now()).clone();
         facts.connections_limit = next.edge.limits.connections;
+        facts.queue_limit = next.origin.queue;
+        facts.hold_limit = next.hold.requests;
         facts.patience = patience;
         facts.hang = next.hang.clone();
         facts.waits = next.waits();

@@ -1,9 +1,9 @@
 //! The bundled origin web server, an ordinary program that happens to live in our binary.
 //!
 //! [`serve`] is the whole program. `server` accepts and drives connections, `wire` bounds how slow a peer may be,
-//! `welcome` and `files` (through `confined`) are the two sites it can serve, and the rest is what those are made of:
-//! `representation` (conditional and partial answers), `echo`, `content` (bodies, error pages), `range` and `pattern`
-//! (both pure).
+//! `welcome` and `files` (through `confined`) are the two sites it can serve, `cgi` runs scripts beside either, and the
+//! rest is what those are made of: `options`, `representation` (conditional and partial answers), `listing`, `echo`,
+//! `content` (bodies, error pages), and `path`, `range`, `encoding`, `media`, `caching` and `pattern`, which are pure.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -14,10 +14,17 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+mod caching;
+mod cgi;
 mod confined;
 mod content;
 mod echo;
+mod encoding;
 mod files;
+mod listing;
+mod media;
+mod options;
+mod path;
 mod pattern;
 mod range;
 mod representation;
@@ -25,29 +32,13 @@ mod server;
 mod welcome;
 mod wire;
 
-use server::Site;
+pub use options::{
+    Client, FileOptions, Hidden, Keep, Links, Listen, Listing, Options, ScriptOptions,
+};
+use server::{Pages, Site};
 
 /// Most threads that may wait for the disk at once.
 const DISK_THREADS: usize = 32;
-
-/// What the bundled origin serves.
-#[derive(Debug)]
-pub struct Options {
-    /// Where it listens, in clear text.
-    pub listen: Listen,
-    /// The directory whose files are served; without one, the built-in welcome site. It is resolved once, at start:
-    /// a symbolic link named here and changed later is not followed anew.
-    pub root: Option<PathBuf>,
-}
-
-/// Where the bundled origin listens.
-#[derive(Debug)]
-pub enum Listen {
-    /// At this address. Port 0 takes a free port; the ready line names it.
-    At(SocketAddr),
-    /// On a socket that whoever started it has opened.
-    Passed(OwnedFd),
-}
 
 /// Why the bundled origin could not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +59,44 @@ pub enum ServeError {
     #[error("the root {} is not a directory; pass --root the directory that holds the files", root.display())]
     RootNotDirectory {
         /// The root as it was given.
+        root: PathBuf,
+    },
+    /// The page for what is missing is missing itself.
+    #[error(
+        "the page {} is no file below the root {} that may be served; pass --not-found the path of one, or leave it out",
+        page.display(), root.display()
+    )]
+    NotFoundPage {
+        /// The page as it was given.
+        page: PathBuf,
+        /// The root as it was given.
+        root: PathBuf,
+    },
+    /// The scripts' directory can't be resolved or looked at.
+    #[error(
+        "cannot open the directory of scripts {}: {cause}; pass --cgi a directory this user may read",
+        directory.display()
+    )]
+    ScriptsUnreadable {
+        /// The directory as it was given.
+        directory: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The scripts' path on the site is none.
+    #[error("`{path}` is no path for scripts; pass --cgi-path one like /cgi-bin")]
+    ScriptsPath {
+        /// The path as it was given.
+        path: String,
+    },
+    /// The root is within the directory of scripts, so that everything in it would be one.
+    #[error(
+        "the root {} is within the directory of scripts, which is never served as it is; pass --cgi another one",
+        root.display()
+    )]
+    RootPrivate {
+        /// The root, resolved.
         root: PathBuf,
     },
     /// The listen address can't be had.
@@ -94,24 +123,14 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then finishes what is in flight within 5 s and returns.
 ///
 /// Once bound, prints one line on standard error:
-/// `leeward origin: ready on http://ADDR (serving DIR | the built-in welcome site)`, with the real port.
+/// `leeward origin: ready on http://ADDR (serving DIR | the built-in welcome site[, scripts of DIR])`, with the real port.
 /// Runs on the calling thread, on a runtime of its own; call it from outside any runtime.
 ///
 /// # Errors
-/// Only at start: the root is no readable directory, the address can't be had, or the event loop can't be made.
+/// Only at start: the root or the scripts are in no readable directory, the address can't be had, or the event loop can't be made.
 pub fn serve(options: Options) -> Result<(), ServeError> {
-    let Options { listen, root } = options;
-    let (site, serving) = match root {
-        Some(root) => {
-            let site = files::Files::open(&root)?;
-            let serving = site.root().display().to_string();
-            (Site::Files(site), serving)
-        }
-        None => (
-            Site::Welcome(welcome::Welcome::new()),
-            "the built-in welcome site".to_owned(),
-        ),
-    };
+    let listen = options.listen;
+    let (site, serving) = site(options.files, options.scripts)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -133,6 +152,35 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     // A read on a dead disk can't be cancelled; it must not keep us from leaving.
     runtime.shutdown_background();
     outcome
+}
+
+/// What is to be served, and how that is told.
+fn site(
+    files: Option<FileOptions>,
+    scripts: Option<ScriptOptions>,
+) -> Result<(Site, String), ServeError> {
+    let scripts = scripts.map(cgi::Scripts::open).transpose()?;
+    let private = scripts.as_ref().map(|it| it.directory().clone());
+    let mut told = "the built-in welcome site".to_owned();
+    let mut root = None;
+    let pages = match files {
+        Some(options) => {
+            let files = files::Files::open(options, private.clone())?;
+            let real = files.root().to_owned();
+            if private.is_some_and(|private| real.starts_with(private)) {
+                return Err(ServeError::RootPrivate { root: real });
+            }
+            told = real.display().to_string();
+            root = Some(real);
+            Pages::Files(files)
+        }
+        None => Pages::Welcome(Box::new(welcome::Welcome::new())),
+    };
+    if let Some(scripts) = &scripts {
+        told.push_str(&format!(", scripts of {}", scripts.directory().display()));
+    }
+    let scripts = scripts.map(|scripts| scripts.beside(root));
+    Ok((Site { pages, scripts }, told))
 }
 
 async fn open(listen: Listen) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -189,7 +237,20 @@ mod tests {
 
     fn refusal(listen: &str, root: Option<PathBuf>) -> String {
         let listen = Listen::At(listen.parse().unwrap());
-        serve(Options { listen, root }).unwrap_err().to_string()
+        let files = root.map(|root| FileOptions {
+            root,
+            listing: Listing::Off,
+            links: Links::Inside,
+            hidden: Hidden::Refused,
+            not_found: None,
+            keep: Vec::new(),
+        });
+        let options = Options {
+            listen,
+            files,
+            scripts: None,
+        };
+        serve(options).unwrap_err().to_string()
     }
 
     #[test]
@@ -223,7 +284,12 @@ mod tests {
     fn what_is_passed_and_is_no_tcp_socket_is_refused() {
         let listener = std::os::unix::net::UnixDatagram::unbound().unwrap();
         let listen = Listen::Passed(listener.into());
-        let refused = serve(Options { listen, root: None }).unwrap_err();
+        let options = Options {
+            listen,
+            files: None,
+            scripts: None,
+        };
+        let refused = serve(options).unwrap_err();
         assert!(refused.to_string().contains("--listen ADDR"), "{refused}");
     }
 }

@@ -1,6 +1,7 @@
 //! Accepts connections, serves a site over each, and ends them all by a deadline.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::header::SERVER;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::cgi::Scripts;
 use super::content::Content;
 use super::files::Files;
 use super::welcome::Welcome;
@@ -36,28 +39,59 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bounds a request's head, and the bytes of an answer waiting for one client.
 const BUFFER: usize = 64 * 1024;
 
-/// What can be served.
-pub(super) enum Site {
-    /// The built-in one.
-    Welcome(Welcome),
+/// What is served.
+pub(super) struct Site {
+    pub(super) pages: Pages,
+    pub(super) scripts: Option<Scripts>,
+}
+
+/// What answers where no script does.
+pub(super) enum Pages {
+    /// The built-in site.
+    Welcome(Box<Welcome>),
     /// A directory.
     Files(Files),
 }
 
 impl Site {
-    async fn answer<B>(&self, request: Request<B>) -> Response<Content>
+    async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Content>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display + Send,
     {
-        let mut response = match self {
-            Site::Welcome(welcome) => welcome.answer(request).await,
-            Site::Files(files) => files.answer(request).await,
+        let scripts = self.scripts.as_ref();
+        let taken = scripts.filter(|it| it.takes(request.uri().path()));
+        let mut response = match taken {
+            None => self.pages.answer(request).await,
+            Some(scripts) => match scripts.answer(request, peer).await {
+                Ok(response) => response,
+                Err(head) => {
+                    let request = Request::from_parts(*head, Empty::<Bytes>::new());
+                    self.pages.answer(request).await
+                }
+            },
         };
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("leeward-origin"));
         response
+    }
+}
+
+impl Pages {
+    async fn answer<B>(&self, request: Request<B>) -> Response<Content>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        match self {
+            Pages::Welcome(welcome) => welcome.answer(request).await,
+            Pages::Files(files) => {
+                files
+                    .answer(request.method(), request.uri(), request.headers())
+                    .await
+            }
+        }
     }
 }
 
@@ -112,6 +146,8 @@ async fn next(
 async fn converse(stream: TcpStream, site: Arc<Site>, mut stopped: watch::Receiver<()>) {
     // Only costs a delay where it fails.
     let _ = stream.set_nodelay(true);
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let peer = stream.peer_addr().map_or(nobody, |peer| peer.ip());
     let serving = Serving::default();
     let limits = Limits {
         head: HEAD_TIMEOUT,
@@ -121,7 +157,7 @@ async fn converse(stream: TcpStream, site: Arc<Site>, mut stopped: watch::Receiv
     let service = service_fn(|request: Request<Incoming>| {
         let (site, mark) = (site.clone(), serving.begin());
         async move {
-            let response = site.answer(request).await;
+            let response = site.answer(request, peer).await;
             Ok::<_, Infallible>(response.map(|body| Marked { body, _mark: mark }))
         }
     });
@@ -168,7 +204,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let site = Arc::new(Site::Welcome(Welcome::new()));
+        let site = Arc::new(Site {
+            pages: Pages::Welcome(Box::new(Welcome::new())),
+            scripts: None,
+        });
         let stopped = async { drop(stopped.await) };
         let server = tokio::spawn(run(listener, site, stopped));
         (address, stop, server)

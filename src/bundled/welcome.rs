@@ -92,12 +92,9 @@ impl Place {
 }
 
 fn generated(len: u64) -> Representation {
-    Representation {
-        content_type: "application/octet-stream",
-        // The pattern never changes, so its length says everything.
-        tag: format!("\"pattern-{len}\"").into(),
-        source: Source::Pattern(len),
-    }
+    // The pattern never changes, so its length says everything.
+    let tag = format!("\"pattern-{len}\"");
+    Representation::fixed("application/octet-stream", tag.into(), Source::Pattern(len))
 }
 
 /// A request's head, line by line, as it reached us (names in lower case, as hyper keeps them).

@@ -83,7 +83,10 @@ fn good(file: &Path, settings: &Settings) -> String {
         .map(ToString::to_string)
         .collect();
     let origin = match &settings.origin.process {
-        Process::Bundled => "the bundled origin".to_owned(),
+        Process::Bundled(bundled) => match &bundled.root {
+            Some(root) => format!("the bundled origin, serving {}", root.display()),
+            None => "the bundled origin".to_owned(),
+        },
         Process::Command(command) => format!("{}, started by Leeward", command.program),
         Process::Daemon(daemon) => {
             let program = &daemon.command.program;

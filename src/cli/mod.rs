@@ -16,7 +16,6 @@ mod terminal;
 mod verbs;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -62,15 +61,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Be the bundled origin: an ordinary web server for a directory of files.
-    Origin {
-        /// Where to listen; port 0 is any free one. A socket that was passed (LISTEN_FDS) goes before it.
-        #[arg(long, value_name = "ADDR")]
-        listen: Option<SocketAddr>,
-        /// What to serve; without it, a welcome page and some files of several sizes.
-        #[arg(long, value_name = "DIR")]
-        root: Option<PathBuf>,
-    },
+    /// Be the bundled origin: an ordinary web server for a directory of files, and one of CGI scripts.
+    Origin(Box<origin::Line>),
     /// Print what the status page of a running Leeward shows.
     Status(status::Status),
     /// Rehearse a failure on the running system, and report what it cost. Only with --yes.
@@ -145,7 +137,7 @@ pub fn main() -> ExitCode {
             effective,
             json,
         } => check::check(&file, check::Form::of(effective, json)),
-        Command::Origin { listen, root } => origin::origin(listen, root),
+        Command::Origin(line) => origin::origin(*line),
         Command::Status(asked) => status::status(&asked),
         Command::Incidents(asked) => incidents::incidents(&asked),
         Command::Restart(place) => verbs::carry_out(Verb::Restart, None, &place),

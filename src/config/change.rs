@@ -69,6 +69,9 @@ pub fn taken(old: &Settings, mut next: Settings) -> (Settings, Changes) {
         format "log.format" Restart,
         level "log.level" Live,
         access "log.access" Live,
+        slow "log.slow" Live,
+        origin "log.origin" NextStart,
+        repeats "log.repeats" Restart,
         queries "log.queries" Live,
     });
     let (edge, origin, log) = (next.edge.clone(), next.origin.clone(), next.log.clone());
@@ -95,6 +98,7 @@ pub fn taken(old: &Settings, mut next: Settings) -> (Settings, Changes) {
         incidents "incidents" Restart,
         hooks "hooks" Live,
         status "status" Restart,
+        trace "trace" Restart,
     });
     (next, it)
 }

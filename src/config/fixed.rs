@@ -26,8 +26,9 @@ pub const WRITING: Duration = Duration::from_secs(2);
 pub const AMENDING: Duration = Duration::from_millis(200);
 /// What a process wrote just before its end may still be on its way to us.
 pub const LAST_WORDS: Duration = Duration::from_millis(50);
-/// For the whole proof of what the origin has not read.
-pub const PROVING: Duration = Duration::from_millis(500);
+/// For the whole proof of what the origin has not read, which takes some milliseconds: on a host with thirty processes for
+/// each processor it took more than half a second, and a wait is better than a request that is lost.
+pub const PROVING: Duration = Duration::from_secs(2);
 /// For the edge threads to reset the connections of visits that ended.
 pub const RESETTING: Duration = Duration::from_millis(200);
 /// For either of the two to be heard of.
@@ -44,7 +45,8 @@ pub const BURIAL: Duration = Duration::from_secs(14);
 /// For the watch to notice that a connection broke because the process died. A dying process may close its listener
 /// last, and whoever asks again at once is taken into its queue and dies with it.
 pub const NOTICING: Duration = Duration::from_millis(100);
-/// An answer is given to the client no later than this after its head, however much of it there is.
+/// An answer is given to the client no later than this after the first byte of its body, however much of it there is. A head
+/// alone is not: it is of little use, and once it is shown, the answer cannot be asked for again.
 pub const COMMIT_AFTER: Duration = Duration::from_millis(50);
 
 /// Slots of an origin found to be concurrent: more than a machine of its kind will keep busy.

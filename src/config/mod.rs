@@ -13,7 +13,7 @@ pub mod proof;
 mod raw;
 mod read;
 pub mod settings;
-mod value;
+pub mod value;
 
 pub use effective::effective;
 pub use fault::{Fault, Faults};

@@ -35,6 +35,20 @@ pub fn obstacles(settings: &Settings) -> Vec<String> {
         ]),
         _ => {}
     }
+    let folders = match process {
+        Process::Bundled(it) => vec![
+            ("origin.bundled.root", it.root.as_ref()),
+            ("origin.bundled.cgi", it.cgi.as_ref()),
+        ],
+        _ => Vec::new(),
+    };
+    let folders = folders
+        .into_iter()
+        .filter_map(|(key, folder)| Some((key, folder.filter(|it| !it.is_dir())?)))
+        .map(|(key, folder)| {
+            let folder = folder.display();
+            format!("{key}: there is no directory {folder}; make it, or name another")
+        });
     let program = |(key, program): (&str, Option<&String>)| missing(key, program?, Path::new(""));
     let missing = programs.into_iter().filter_map(program);
     process
@@ -42,6 +56,7 @@ pub fn obstacles(settings: &Settings) -> Vec<String> {
         .and_then(obstacle)
         .into_iter()
         .chain(missing)
+        .chain(folders)
         .collect()
 }
 

@@ -1,7 +1,9 @@
 //! Names every key, its bounds and its place in the settings.
 
+mod bundled;
 mod edge;
 mod hooks;
+mod log;
 mod origin;
 mod process;
 mod route;
@@ -15,8 +17,7 @@ use toml::de::DeValue;
 use super::fault::Faults;
 use super::raw::{Reading, Section};
 use super::settings::{
-    Hang, Hold, Incidents, Log, LogFormat, LogLevel, Pages, Place, Quarantine, Replay, Restart,
-    Settings, Spool, Status,
+    Hang, Hold, Incidents, Pages, Place, Quarantine, Replay, Restart, Settings, Spool, Status,
 };
 use super::value::{self, Wrong, bytes, count, path, span};
 
@@ -38,7 +39,10 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
     let edge = root.section("edge");
     let spool = spool(root.section("spool"));
     let origin = root.section("origin");
-    let is_observed = origin.says("address") && !origin.says("process");
+    let is_ours = ["process", "bundled"]
+        .into_iter()
+        .any(|key| origin.says(key));
+    let is_observed = origin.says("address") && !is_ours;
     let origin = origin::origin(origin);
     let settings = Settings {
         edge: edge::edge(edge, &spool),
@@ -55,7 +59,8 @@ fn whole(mut root: Section<'_, '_, '_>) -> Settings {
         incidents: incidents(root.section("incidents")),
         hooks: hooks::hooks(root.section("hooks"), is_observed),
         status: status(root.section("status")),
-        log: log(root.section("log")),
+        log: log::log(root.section("log")),
+        trace: log::trace(root.section("trace")),
     };
     root.finish();
     settings
@@ -225,23 +230,6 @@ fn status(mut section: Section<'_, '_, '_>) -> Status {
     section.set("token_file", &mut it.token_file, |v| {
         value::or_off(v, path("/etc/leeward/token"))
     });
-    section.finish();
-    it
-}
-
-fn log(mut section: Section<'_, '_, '_>) -> Log {
-    let mut it = Log::default();
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-    ];
-    section.set("format", &mut it.format, |v| value::word(v, &formats));
-    section.set("level", &mut it.level, |v| value::word(v, &levels));
-    section.set("access", &mut it.access, value::switch);
-    section.set("queries", &mut it.queries, value::switch);
     section.finish();
     it
 }

@@ -1,7 +1,9 @@
 //! What is so: every setting, typed and within its bounds. `config/leeward.toml` gives the reasons.
 
+mod bundled;
 mod defaults;
 mod hooks;
+mod log;
 mod longest;
 mod manners;
 mod pages;
@@ -10,12 +12,15 @@ mod quarantine;
 mod recovery;
 mod route;
 mod tls;
+mod trace;
 mod waits;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use bundled::{Bundled, Links};
 pub use hooks::{Hook, Hooks};
+pub use log::{Access, Log, LogFormat, LogLevel};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use pages::Pages;
@@ -24,6 +29,7 @@ pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
 pub use tls::{Clients, Identity, Pair, Tls, TlsVersion, UnknownName};
+pub use trace::{RequestId, Trace};
 pub use waits::Bound;
 
 use crate::ground::addr::{EdgeAddr, Net, OriginAddr};
@@ -61,6 +67,8 @@ pub struct Settings {
     pub status: Status,
     /// `[log]`
     pub log: Log,
+    /// `[trace]`
+    pub trace: Trace,
 }
 
 /// `[edge]`: the side that faces clients.
@@ -263,39 +271,4 @@ pub enum Place {
     At(PathBuf),
     /// There is none.
     Nowhere,
-}
-
-/// `[log]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Log {
-    /// Text for people or JSON for machines.
-    pub format: LogFormat,
-    /// The least severe level that is written.
-    pub level: LogLevel,
-    /// Whether each exchange gets a line.
-    pub access: bool,
-    /// Whether the queries of targets are told, there and in incidents.
-    pub queries: bool,
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// How severe a line must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Something failed for good.
-    Error,
-    /// Something is wrong and dealt with.
-    Warn,
-    /// What an operator wants to see.
-    Info,
-    /// What a developer wants to see.
-    Debug,
 }

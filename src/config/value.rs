@@ -20,6 +20,12 @@ pub struct Wrong {
     pub part: Option<Range<usize>>,
 }
 
+/// How long a script may take.
+pub const SCRIPT_TIME: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(3600));
+/// How long a client may keep a file.
+pub const KEPT: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(3650 * 86_400));
+
 /// A value, or what is wrong with it.
 pub type Judged<T> = Result<T, Wrong>;
 
@@ -101,6 +107,11 @@ pub fn duration(value: &DeValue<'_>, least: Duration, most: Duration) -> Judged<
             "write a number and a unit in quotes, like \"10s\" or \"500ms\"",
         ));
     };
+    length(text, least, most)
+}
+
+/// The same without its quotes: an option of a command line.
+pub fn length(text: &str, least: Duration, most: Duration) -> Judged<Duration> {
     let found = parse_duration(text).ok_or_else(|| {
         Wrong::new(
             format!("`{text}` is not a duration"),
@@ -238,6 +249,17 @@ pub fn or_auto<T>(
             remedy: format!("{}, or \"auto\"", wrong.remedy),
             ..wrong
         }),
+    }
+}
+
+/// A pattern of paths: from a slash or a star on.
+pub fn kept_pattern(text: &str) -> Judged<String> {
+    match text.starts_with(['/', '*']) {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(
+            format!("`{text}` is no pattern of paths"),
+            "begin it with a slash or a star, like \"/assets/*\" or \"*.css\"",
+        )),
     }
 }
 

@@ -25,7 +25,7 @@ use super::tls::{self, Spoken};
 use super::tracked::tracked;
 use crate::config::fixed::SENDING;
 use crate::config::settings;
-use crate::ground::addr::ClientAddr;
+use crate::ground::addr::{Client, ClientAddr};
 use crate::ground::drain::Drain;
 use crate::ground::ledger::{Count, Tally};
 
@@ -82,6 +82,10 @@ pub async fn serve<H: Handler>(
     };
     flow.speaks(speaks);
     let certificate = tls::shown_by(stream.get_ref().1);
+    let asks = Client {
+        addr: client,
+        tls: tls::version(stream.get_ref().1.protocol_version()),
+    };
     let streams = Streams::default();
     let service = service_fn(|mut request: Request<Incoming>| {
         let in_flight = InFlight::begin(&flow);
@@ -101,7 +105,7 @@ pub async fn serve<H: Handler>(
         };
         let fate = fate.clone();
         async move {
-            let answer = handler.handle(request, client, fate).await;
+            let answer = handler.handle(request, asks, fate).await;
             Ok::<_, Infallible>(tracked(answer, in_flight, stream))
         }
     });

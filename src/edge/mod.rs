@@ -30,7 +30,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use crate::ground::addr::ClientAddr;
+use crate::ground::addr::Client;
 use crate::ground::fate::Fate;
 
 /// Serves requests; each edge thread is given one.
@@ -45,7 +45,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        client: ClientAddr,
+        client: Client,
         fate: Fate,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 }

@@ -17,6 +17,7 @@ fn asked(these: &[(&str, &str)]) -> OriginHead {
         method: Method::GET,
         target: PathAndQuery::from_static("/a?b"),
         headers: fields(these),
+        trail: Default::default(),
     }
 }
 

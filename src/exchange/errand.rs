@@ -6,7 +6,7 @@ mod sent;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -16,7 +16,7 @@ use super::forward::{self, Way};
 use super::hold::Wait;
 use super::intake::Taken;
 use super::missed::Missed;
-use super::outcome::Visits;
+use super::outcome::{Held, Steps, Visits};
 use super::replay::{self, Delivery, Past};
 use super::streams::Place;
 use super::terms::Terms;
@@ -63,6 +63,8 @@ pub fn send(
         request,
         place: None,
         wait: Wait::begin(),
+        begun: deadline::now(),
+        steps: Steps::default(),
         replays: 0,
         was_replayed: false,
         course: course.clone(),
@@ -78,6 +80,8 @@ struct Errand {
     /// Taken when it is declared a stream.
     place: Option<Place>,
     wait: Wait,
+    begun: Instant,
+    steps: Steps,
     /// A kept connection was of no use; the next is to be a new one.
     is_fresh: bool,
     replays: u32,
@@ -94,7 +98,7 @@ impl Errand {
 
     async fn go(&mut self) {
         let mut gate = self.thread.shared.origin.gate();
-        let begun = deadline::now();
+        let begun = self.begun;
         let mut kept = None;
         loop {
             if let Err(failure) = self.pass() {
@@ -117,7 +121,10 @@ impl Errand {
             };
             let slot = match slot {
                 Ok(slot) => slot,
-                Err(failure) => return self.fail(failure),
+                Err(failure) => {
+                    self.steps = self.waited(deadline::now() - begun);
+                    return self.fail(failure);
+                }
             };
             // What it has waited for may be what put it in quarantine.
             let passed = self.pass();
@@ -127,7 +134,11 @@ impl Errand {
             let wait = deadline::now() - begun;
             self.thread.tally.time(Span::Wait, wait);
             self.course.is_out.store(true, Ordering::Relaxed);
-            let visited = self.visit(&slot, wait).await;
+            self.steps = Steps {
+                generation: Some(slot.generation().number),
+                ..self.waited(wait)
+            };
+            let visited = self.visit(&slot).await;
             self.course.is_out.store(false, Ordering::Relaxed);
             match visited {
                 Ok(()) => return,
@@ -174,19 +185,28 @@ impl Errand {
         Ok(())
     }
 
-    async fn visit(&mut self, slot: &OriginSlot, wait: Duration) -> Result<(), Box<Missed>> {
-        let visit = self.thread.page.enter(self.request.clone());
+    async fn visit(&mut self, slot: &OriginSlot) -> Result<(), Box<Missed>> {
+        let id = self.taken.head.trail.id.clone();
+        let visit = self.thread.page.enter(self.request.clone(), id);
         let begun = deadline::now();
         let visits = self.visits();
         let course = &self.course;
+        let waited = self.steps;
+        let steps = || {
+            let connected = visit.connected_at();
+            Steps {
+                origin: Some(deadline::now() - begun),
+                connect: connected.map(|at| at.saturating_duration_since(begun)),
+                ..waited
+            }
+        };
         let mut is_stream = false;
         let commit = |head: AnswerHead, reader: Reader| {
             is_stream = matches!(reader, Reader::Window(_));
             course.tell(Answer {
                 result: Ok((head, reader)),
                 visits,
-                wait: Some(wait),
-                origin: Some(deadline::now() - begun),
+                steps: steps(),
                 course: None,
             });
         };
@@ -201,6 +221,7 @@ impl Errand {
             .tally
             .add(Count::BytesFromOrigin, visit.pulse().received());
         if let Err(missed) = &done {
+            self.steps = steps();
             let is_cut_off = missed.delivery == Delivery::Answered && missed.cut.is_none();
             if is_cut_off && missed.failure.party != Party::Client {
                 tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
@@ -289,10 +310,21 @@ impl Errand {
         self.course.tell(Answer {
             result: Err(failure),
             visits: self.visits(),
-            wait: None,
-            origin: None,
+            steps: self.steps,
             course: None,
         });
+    }
+
+    /// Its steps until it was given leave, or was refused it, after so long.
+    fn waited(&self, wait: Duration) -> Steps {
+        Steps {
+            wait: Some(wait),
+            hold: self.wait.held_at.map(|at| Held {
+                after: at.saturating_duration_since(self.begun),
+                length: self.wait.held_for,
+            }),
+            ..Steps::default()
+        }
     }
 
     fn visits(&self) -> Visits {

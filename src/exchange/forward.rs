@@ -249,7 +249,7 @@ impl Walk<'_> {
                 let reader = Reader::Whole(Default::default());
                 let head = bid.agreed(parts)?;
                 self.course.delivery = Delivery::Answered;
-                visit.pulse().lasts(true);
+                visit.pulse().lasts();
                 commit(head, reader);
                 return Box::pin(tunnel(leg, bid, &self.way, begun)).await;
             }
@@ -323,7 +323,7 @@ impl Walk<'_> {
             tally,
             ..
         } = self.way;
-        visit.pulse().lasts(true);
+        visit.pulse().lasts();
         let (writer, reader) = window(terms.stall, tally);
         let writer = self.course.window.insert(writer);
         self.course.delivery = Delivery::Answered;

@@ -15,6 +15,7 @@ use crate::config::settings::EdgeLimits;
 use crate::ground::addr::ClientAddr;
 use crate::ground::client_certificate::ClientCertificate;
 use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::trail::Trail;
 
 /// A head as the origin will get it, but for its length.
 #[derive(Debug, Clone)]
@@ -25,6 +26,17 @@ pub struct OriginHead {
     pub target: PathAndQuery,
     /// The header fields: `Host` first, none of them hop-by-hop.
     pub headers: HeaderMap,
+    /// By what it is known beyond us; its fields are written behind the others.
+    pub trail: Trail,
+}
+
+impl OriginHead {
+    /// The same on this trail, which tells the origin its fields itself.
+    pub fn on(mut self, trail: &Trail) -> Self {
+        trail.replace_in(&mut self.headers);
+        self.trail = trail.clone();
+        self
+    }
 }
 
 /// Fields that concern only one connection (RFC 9110, section 7.6.1), or that we speak for ourselves.
@@ -70,6 +82,7 @@ pub fn rebuild(
         method: parts.method.clone(),
         target,
         headers,
+        trail: Trail::default(),
     })
 }
 

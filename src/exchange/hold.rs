@@ -26,6 +26,10 @@ pub struct Waiting(Arc<Counts>);
 #[derive(Debug, Clone, Copy)]
 pub struct Wait {
     begun: Instant,
+    /// When the gate was first found shut.
+    pub held_at: Option<Instant>,
+    /// How long it was, all in all.
+    pub held_for: Duration,
     /// Whether the gate was ever found shut.
     pub was_held: bool,
     /// Whether it was let through before, and has come back.
@@ -118,7 +122,8 @@ impl Waiting {
                     return Err(Failure::edge(Phase::Hold, cause));
                 }
                 Gate::Shut(shut) => {
-                    wait.hold(tally);
+                    let since = deadline::now();
+                    wait.hold(tally, since);
                     let deadline = self.deadline(wait);
                     if deadline.is_past(shut.expected) {
                         // Nobody is helped by a wait that is known to be in vain.
@@ -128,7 +133,9 @@ impl Waiting {
                         held = Some(self.hold_on(wait)?);
                     }
                     turn.get_or_insert_with(|| self.0.turns.join(wait.begun));
-                    match deadline.bound(gate.changed()).await {
+                    let moved = deadline.bound(gate.changed()).await;
+                    wait.held_on(since);
+                    match moved {
                         Ok(moved) => moved,
                         Err(_) => return Err(self.too_late(wait)),
                     }
@@ -207,6 +214,8 @@ impl Wait {
     pub fn begin() -> Self {
         Self {
             begun: deadline::now(),
+            held_at: None,
+            held_for: Duration::ZERO,
             was_held: false,
             is_back: false,
         }
@@ -223,17 +232,23 @@ impl Wait {
     pub fn anew(&self) -> Self {
         Self {
             begun: deadline::now(),
-            was_held: self.was_held,
             is_back: true,
+            ..*self
         }
     }
 
     /// It is held; however often that is, it is counted once, and when it begins.
-    fn hold(&mut self, tally: &Tally) {
+    fn hold(&mut self, tally: &Tally, now: Instant) {
         if !self.was_held {
             tally.count(Count::ExchangesHeld);
         }
         self.was_held = true;
+        self.held_at.get_or_insert(now);
+    }
+
+    /// It was held since then.
+    fn held_on(&mut self, since: Instant) {
+        self.held_for += deadline::now().saturating_duration_since(since);
     }
 }
 

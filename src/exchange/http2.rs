@@ -143,6 +143,11 @@ fn request(taken: &Taken, body: Option<Sending>) -> Result<Request<Outgoing>, Fa
     let headers = request.headers_mut();
     *headers = asked.headers.clone();
     headers.remove(HOST);
+    for (name, value) in asked.trail.fields() {
+        if let Ok(value) = HeaderValue::from_bytes(value.bytes()) {
+            headers.insert(name, value);
+        }
+    }
     if taken.trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

@@ -32,7 +32,7 @@ pub async fn tunnel(
     };
     let Carried { up, down, end } = carry(client, leg.into_tunnel(), tunnel).await;
     let why = end.as_ref().err().map(tracing::field::display);
-    tracing::info!(request = way.request, up, down, why, "a tunnel ended");
+    tracing::info!(target: "tunnel", request = way.request, up, down, why, "a tunnel ended");
     Ok(())
 }
 

@@ -12,6 +12,7 @@
 
 mod answer;
 mod carry;
+mod chance;
 mod continuation;
 mod errand;
 mod forward;
@@ -55,7 +56,7 @@ pub use spool::{Disk, Store};
 
 use crate::config::Settings;
 use crate::config::pages::Pages;
-use crate::ground::addr::ClientAddr;
+use crate::ground::addr::Client;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::fate::Fate;
@@ -63,7 +64,10 @@ use crate::ground::ledger::{Ledger, Tally};
 use crate::ground::published::Published;
 use crate::ground::redact;
 use crate::ground::reserve::{NoRoom, Reserve};
+use crate::ground::spans::Spans;
+use crate::ground::trail::Making;
 use crate::origin::{Gate, Origin, Page};
+use chance::{Chance, making};
 use head::OriginHead;
 use intake::{Load, Taken};
 use outcome::Outcome;
@@ -82,6 +86,8 @@ pub struct Shared {
     streams: Streams,
     reserve: Reserve,
     pages: Arc<Pages>,
+    making: Making,
+    spans: Option<Spans>,
 }
 
 /// Serves the requests of one edge thread, each by the settings there are when it begins.
@@ -100,12 +106,22 @@ struct Thread {
     pool: Pool,
     /// What an HTTP/1.0 client that names no host is taken to mean.
     default_host: String,
+    /// Where the ids of this thread come from.
+    chance: Chance,
 }
 
 impl Shared {
     /// Before the first exchange.
-    pub fn new(settings: Arc<Settings>, origin: Origin, reserve: Reserve, pages: Pages) -> Self {
+    pub fn new(
+        settings: Arc<Settings>,
+        origin: Origin,
+        reserve: Reserve,
+        pages: Pages,
+        spans: Option<Spans>,
+    ) -> Self {
         Self {
+            making: making(&settings.trace),
+            spans,
             waiting: Waiting::new(&settings),
             store: Store::open(&settings.spool),
             streams: Streams::new(settings.origin.streams),
@@ -145,6 +161,7 @@ impl Exchanges {
             page: shared.origin.page(),
             pool: Pool::new(&shared.settings.origin, threads),
             default_host: shared.origin.view().address.authority(),
+            chance: Chance::new(),
             shared,
         })))
     }
@@ -167,6 +184,7 @@ impl Exchanges {
             page: before.page.clone(),
             pool: before.pool.clone(),
             default_host: before.default_host.clone(),
+            chance: Chance::new(),
         }));
     }
 
@@ -175,7 +193,7 @@ impl Exchanges {
     pub async fn serve<B>(
         &self,
         request: Request<B>,
-        client: ClientAddr,
+        client: Client,
         fate: Fate,
     ) -> Response<AnswerBody>
     where
@@ -190,7 +208,7 @@ impl Serving {
     async fn serve<B>(
         &self,
         request: Request<B>,
-        client: ClientAddr,
+        client: Client,
         fate: Fate,
     ) -> Response<AnswerBody>
     where
@@ -207,7 +225,9 @@ impl Serving {
                 told(&parts.method, &redact::line(&whole))
             }
         };
-        let mut outcome = Outcome::begin(tally.clone(), settings.log.access, (client, fate), told);
+        let trail = self.0.chance.trail(&parts.headers, shared.making);
+        let seen = (client, fate, parts.version);
+        let mut outcome = Outcome::begin(self.0.clone(), seen, told, trail);
         if let Err(NoRoom { limit }) = shared.reserve.exchange(tally) {
             let key = "edge.limits.memory";
             let failure = Failure::edge(Phase::Head, Cause::NoRoom { limit, key });
@@ -219,9 +239,9 @@ impl Serving {
             true => tunnel::bid(&mut parts),
             false => None,
         };
-        let rebuilt = head::rebuild(&parts, client, limits, &self.0.default_host);
+        let rebuilt = head::rebuild(&parts, client.addr, limits, &self.0.default_host);
         let head = match rebuilt {
-            Ok(head) => head,
+            Ok(head) => head.on(outcome.trail()),
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
         let taken = match body.is_end_stream() {
@@ -233,8 +253,9 @@ impl Serving {
             Ok(taken) => taken,
             Err(failure) => return self.rescue(failure, &parts.headers, outcome),
         };
-        if let Load::Whole(body) = &taken.body {
-            outcome.taken(body.len());
+        match &taken.body {
+            Load::Whole(body) => outcome.taken(body.len()),
+            Load::Live(live) => outcome.comes(live.received.clone()),
         }
         let trailers = terms.stream && takes_trailers(&parts.headers);
         let taken = Taken {
@@ -244,7 +265,7 @@ impl Serving {
         };
         let request = outcome.request().clone();
         let answer = errand::send(self.0.clone(), taken, terms, request).await;
-        outcome.visited(answer.visits, answer.wait, answer.origin);
+        outcome.visited(answer.visits, answer.steps);
         outcome.goes_on(answer.course);
         match answer.result {
             Ok((head, reader)) => {

@@ -1,28 +1,38 @@
 //! How an exchange ended: exactly one outcome each, counted and logged when the last of it is dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 
+use super::Thread;
 use super::errand::Course;
 use super::rescue;
-use crate::ground::addr::ClientAddr;
+use crate::config::settings::Access;
+use crate::ground::addr::Client;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party};
 use crate::ground::fate::Fate;
-use crate::ground::ledger::{Class, Count, Span, Tally};
+use crate::ground::ledger::{Class, Count, Span};
+use crate::ground::spans::{Exchanged, Step};
+use crate::ground::trail::{RequestId, Trail};
 
 /// The record of one exchange. It is told when this is dropped, whoever holds it then.
 #[derive(Debug)]
 pub struct Outcome {
-    tally: Arc<Tally>,
-    is_logged: bool,
-    client: ClientAddr,
+    thread: Arc<Thread>,
+    client: Client,
     fate: Fate,
+    version: Version,
     request: Arc<str>,
+    trail: Trail,
     begun: Instant,
-    spans: Spans,
+    intake: Option<Duration>,
+    steps: Steps,
+    /// Body bytes from the client.
+    received: Received,
+    answered: Option<Instant>,
     status: Option<StatusCode>,
     failure: Option<Failure>,
     bytes: u64,
@@ -32,15 +42,37 @@ pub struct Outcome {
     course: Option<Arc<Course>>,
 }
 
-/// How the parts of an exchange took.
+/// How long an errand took, step by step, and where it went.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Spans {
-    /// From the head to the whole request.
-    pub intake: Option<Duration>,
-    /// Waiting for the gate and a slot.
+pub struct Steps {
+    /// Until it was given leave for the last time: for the gate, for a slot, and for visits that came to nothing.
     pub wait: Option<Duration>,
-    /// From the connect to the head of the answer.
+    /// How it was held within that, if it was.
+    pub hold: Option<Held>,
+    /// From the leave to the head of the answer.
     pub origin: Option<Duration>,
+    /// Until the connection stood, within that.
+    pub connect: Option<Duration>,
+    /// Which generation of the origin was asked last.
+    pub generation: Option<u64>,
+}
+
+/// How an errand was held.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// From its begin to when it was first held.
+    pub after: Duration,
+    /// How long it was held, all in all.
+    pub length: Duration,
+}
+
+/// Body bytes from the client.
+#[derive(Debug)]
+enum Received {
+    /// All of them.
+    Whole(u64),
+    /// So far, for a body that is sent on as it comes.
+    Live(Arc<AtomicU64>),
 }
 
 /// How often it was sent, and whether it was held.
@@ -78,22 +110,25 @@ impl Visits {
 
 impl Outcome {
     /// An exchange begins: `request` is the method and the target up to its query.
-    pub fn begin(
-        tally: Arc<Tally>,
-        is_logged: bool,
-        client: (ClientAddr, Fate),
+    pub(super) fn begin(
+        thread: Arc<Thread>,
+        (client, fate, version): (Client, Fate, Version),
         request: Arc<str>,
+        trail: Trail,
     ) -> Self {
-        tally.count(Count::ExchangesBegun);
-        let (client, fate) = client;
+        thread.tally.count(Count::ExchangesBegun);
         Self {
-            tally,
-            is_logged,
+            thread,
             client,
             fate,
+            version,
             request,
+            trail,
             begun: deadline::now(),
-            spans: Spans::default(),
+            intake: None,
+            steps: Steps::default(),
+            received: Received::Whole(0),
+            answered: None,
             status: None,
             failure: None,
             bytes: 0,
@@ -110,17 +145,27 @@ impl Outcome {
 
     /// The whole request is in our hands.
     pub fn taken(&mut self, body: u64) {
-        self.tally.add(Count::BytesFromClients, body);
+        self.thread.tally.add(Count::BytesFromClients, body);
         let intake = deadline::now() - self.begun;
-        self.tally.time(Span::Intake, intake);
-        self.spans.intake = Some(intake);
+        self.thread.tally.time(Span::Intake, intake);
+        self.intake = Some(intake);
+        self.received = Received::Whole(body);
+    }
+
+    /// The request goes on to the origin as it comes; so many bytes so far.
+    pub fn comes(&mut self, received: Arc<AtomicU64>) {
+        self.received = Received::Live(received);
+    }
+
+    /// By what it is known beyond us.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// The origin has been asked; these are the parts so far.
-    pub fn visited(&mut self, visits: Visits, wait: Option<Duration>, origin: Option<Duration>) {
+    pub fn visited(&mut self, visits: Visits, steps: Steps) {
         self.visits = visits;
-        self.spans.wait = wait;
-        self.spans.origin = origin;
+        self.steps = steps;
     }
 
     /// Its answer goes on behind its head; `course` tells how.
@@ -131,13 +176,15 @@ impl Outcome {
     /// The client is about to be answered with this status.
     pub fn answers(&mut self, status: StatusCode) {
         self.status = Some(status);
-        self.tally
+        self.answered = Some(deadline::now());
+        self.thread
+            .tally
             .count(Count::Answered(Class::of(status.as_u16())));
     }
 
     /// The exchange failed; the answer is ours.
     pub fn failed(&mut self, failure: Failure) {
-        self.tally.count(Count::AnsweredByEdge);
+        self.thread.tally.count(Count::AnsweredByEdge);
         self.note(failure);
     }
 
@@ -158,17 +205,18 @@ impl Outcome {
     }
 
     fn note(&mut self, failure: Failure) {
+        let tally = &self.thread.tally;
         let timed_out = matches!(
             failure.cause,
             Cause::TimedOut { .. } | Cause::TooSlow { .. }
         );
         match failure.party {
-            Party::Client if timed_out => self.tally.count(Count::ClientTimeout(failure.phase)),
-            Party::Origin if timed_out => self.tally.count(Count::OriginTimeout(failure.phase)),
+            Party::Client if timed_out => tally.count(Count::ClientTimeout(failure.phase)),
+            Party::Origin if timed_out => tally.count(Count::OriginTimeout(failure.phase)),
             _ => {}
         }
         if let Some(loss) = rescue::loss(&failure) {
-            self.tally.count(Count::Lost(loss));
+            tally.count(Count::Lost(loss));
         }
         self.failure = Some(failure);
     }
@@ -200,32 +248,150 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         let total = deadline::now() - self.begun;
-        self.tally.count(Count::ExchangesEnded);
-        self.tally.add(Count::BytesToClients, self.bytes);
-        self.tally.time(Span::Total, total);
-        if !self.is_logged {
-            return;
-        }
+        let tally = &self.thread.tally;
+        tally.count(Count::ExchangesEnded);
+        tally.add(Count::BytesToClients, self.bytes);
+        tally.time(Span::Total, total);
         let visits = match &self.course {
             Some(course) => self.visits.and(course.since()),
             None => self.visits,
         };
+        if self.is_logged(visits, total) {
+            self.log(visits, total);
+        }
+        if let Some(spans) = self.thread.shared.spans.as_ref()
+            && self.trail.is_sampled
+        {
+            spans.tell(self.exchanged(visits, total));
+        }
+    }
+}
+
+impl Outcome {
+    fn is_logged(&self, visits: Visits, total: Duration) -> bool {
+        let log = &self.thread.shared.settings.log;
+        match log.access {
+            Access::All => true,
+            Access::Off => false,
+            Access::Errors => {
+                let is_error = self.status.is_none_or(|status| status.as_u16() >= 400);
+                let went_wrong = self.end != End::Done || self.failure.is_some();
+                let was_saved = visits.was_held || visits.was_replayed || visits.was_continued;
+                let is_slow = log.slow.is_some_and(|slow| total >= slow);
+                is_error || went_wrong || was_saved || is_slow
+            }
+        }
+    }
+
+    /// The names are told in the README, and stay.
+    fn log(&self, visits: Visits, total: Duration) {
         let ms = |span: Option<Duration>| span.map(|span| span.as_micros() as f64 / 1000.0);
+        let Steps {
+            wait,
+            hold,
+            origin,
+            connect,
+            generation,
+        } = self.steps;
         tracing::info!(
             target: "access",
-            client = %self.client,
+            client = %self.client.addr,
             request = &*self.request,
             status = self.status.map(|status| status.as_u16()),
             end = self.word(),
             bytes = self.bytes,
-            intake_ms = ms(self.spans.intake),
-            wait_ms = ms(self.spans.wait),
-            origin_ms = ms(self.spans.origin),
+            received = self.received.bytes(),
+            http = number(self.version),
+            tls = self.client.tls,
+            generation,
+            intake_ms = ms(self.intake),
+            wait_ms = ms(wait),
+            hold_ms = ms(hold.map(|hold| hold.length)),
+            connect_ms = ms(connect),
+            origin_ms = ms(origin),
+            respond_ms = ms(self.respond(total)),
             total_ms = ms(Some(total)),
             held = visits.was_held.then_some(true),
             replayed = visits.was_replayed.then_some(true),
             continued = visits.was_continued.then_some(true),
+            request_id = self.trail.id.told().map(tracing::field::display::<&RequestId>),
             why = self.why(),
         );
+    }
+
+    fn exchanged(&self, visits: Visits, total: Duration) -> Exchanged {
+        let marks = [
+            ("held", visits.was_held),
+            ("replayed", visits.was_replayed),
+            ("continued", visits.was_continued),
+        ];
+        let marks = marks.into_iter().filter(|(_, is_so)| *is_so);
+        Exchanged {
+            trail: self.trail.clone(),
+            request: self.request.clone(),
+            http: number(self.version),
+            tls: self.client.tls,
+            client: self.client.addr.0,
+            begun: self.begun,
+            total,
+            steps: self.told_steps(total),
+            status: self.status.map(|status| status.as_u16()),
+            end: self.word(),
+            why: self.why(),
+            bytes: (self.received.bytes(), self.bytes),
+            generation: self.steps.generation,
+            marks: marks.map(|(mark, _)| mark).collect(),
+        }
+    }
+
+    /// What it went through, one behind the other but for the connect, which is within the visit.
+    fn told_steps(&self, total: Duration) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(6);
+        let mut put = |name, after, length: Option<Duration>| {
+            steps.extend(length.map(|length| Step {
+                name,
+                after,
+                length,
+            }));
+        };
+        let whole = self.intake.unwrap_or_default();
+        put("intake", Duration::ZERO, self.intake);
+        let wait = self.steps.wait.unwrap_or_default();
+        let mut queue = Some((whole, whole + wait)).filter(|_| self.steps.wait.is_some());
+        if let Some(Held { after, length }) = self.steps.hold {
+            put("hold", whole + after, Some(length));
+            queue = Some((whole + after + length, whole + wait));
+        }
+        if let Some((begun, ended)) = queue {
+            put("queue", begun, ended.checked_sub(begun));
+        }
+        put("connect", whole + wait, self.steps.connect);
+        put("origin", whole + wait, self.steps.origin);
+        let respond = self.respond(total);
+        put("respond", total - respond.unwrap_or_default(), respond);
+        steps
+    }
+
+    /// From the answer's head to its end.
+    fn respond(&self, total: Duration) -> Option<Duration> {
+        let answered = self.answered?.saturating_duration_since(self.begun);
+        Some(total.saturating_sub(answered))
+    }
+}
+
+impl Received {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => *bytes,
+            Self::Live(bytes) => bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn number(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
     }
 }

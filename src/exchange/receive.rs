@@ -42,12 +42,12 @@ pub async fn receive(
     let (pulse, generation) = way;
     let (times, total) = bounds;
     let mut shown = Some((head, commit));
-    let commit_by = Deadline::within(COMMIT_AFTER);
+    let mut commit_by = None;
     let mut idle = times.idle.deadline().min(total);
     loop {
-        let by = match shown {
-            Some(_) => commit_by.min(idle),
-            None => idle,
+        let by = match commit_by {
+            Some(by) if shown.is_some() => idle.min(by),
+            _ => idle,
         };
         let Ok(frame) = by.bound(leg.frame()).await else {
             if by == idle {
@@ -66,6 +66,7 @@ pub async fn receive(
             continue;
         };
         pulse.life(data.len() as u64);
+        commit_by.get_or_insert_with(|| Deadline::within(COMMIT_AFTER));
         filling.push(data).await?;
         if filling.len() >= COMMIT_BYTES
             && let Some((head, commit)) = shown.take()

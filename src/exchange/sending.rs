@@ -1,7 +1,7 @@
 //! A request as it is sent to the origin.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Method;
@@ -39,7 +39,6 @@ pub enum Sending {
 /// A body on its way to the origin, from the spool.
 pub struct Sent {
     body: WholeReader,
-    is_begun: bool,
     pulse: Pulse,
 }
 
@@ -82,7 +81,6 @@ pub fn body(
         Load::Whole(whole) => {
             let sent = Sent {
                 body: whole.reader(),
-                is_begun: false,
                 pulse: pulse.clone(),
             };
             (Some(Sending::Whole(sent)), None)
@@ -109,6 +107,9 @@ fn head(
         manners.title_case,
     );
     head.fields(&asked.headers);
+    for (name, value) in asked.trail.fields() {
+        head.written(&name, value.bytes());
+    }
     if let Some(bid) = &taken.bid {
         let mut wish = HeaderMap::new();
         bid.ask(&asked.headers, &mut wish);
@@ -157,19 +158,17 @@ impl Sending {
     /// The next bytes, `None` at the end, or why there are no more.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         match self {
-            Self::Whole(sent) => sent.poll_next(cx),
+            Self::Whole(sent) => sent.body.poll_next(cx),
             Self::Live(upload) => upload.poll_next(cx),
         }
     }
-}
 
-impl Sent {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        let next = ready!(self.body.poll_next(cx));
-        if std::mem::replace(&mut self.is_begun, true) {
-            // The piece before was taken from us: the origin reads.
-            self.pulse.life(0);
+    /// The origin has read some of it: a sign of life. That it was sent is none, for the kernel takes some megabytes of a
+    /// body, and the whole of most requests, whether or not anybody reads them.
+    pub fn is_read(&self) {
+        match self {
+            Self::Whole(sent) => sent.pulse.life(0),
+            Self::Live(upload) => upload.is_read(),
         }
-        Poll::Ready(next)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub struct Live {
     body: Mutex<Option<UnsyncBoxBody<Bytes, Failure>>>,
     /// Its length, where the client told it.
     pub length: Option<u64>,
+    /// What of it has come.
+    pub received: Arc<AtomicU64>,
     size: Limit<u64>,
     stall: Limit<Duration>,
     /// The same once the origin has answered: both are in a conversation then.
@@ -64,6 +67,7 @@ pub struct Upload {
     link: Uplink,
     pulse: Pulse,
     tally: Arc<Tally>,
+    received: Arc<AtomicU64>,
 }
 
 impl Live {
@@ -83,6 +87,7 @@ impl Live {
         let broken = |error: B::Error| broken(&error);
         Ok(Self {
             length: hint.exact(),
+            received: Arc::default(),
             body: Mutex::new(Some(body.map_err(broken).boxed_unsync())),
             size: bounds.size,
             stall: bounds.stall,
@@ -94,7 +99,7 @@ impl Live {
     pub fn send(&self, pulse: &Pulse, tally: &Arc<Tally>) -> Option<(Upload, Uplink)> {
         let body = locked(&self.body).take()?;
         // Nobody owes an answer to half a request.
-        pulse.lasts(true);
+        pulse.lasts();
         let link = Uplink(Arc::new(Mutex::new(Link {
             moved: deadline::now(),
             waits_for_client: true,
@@ -111,6 +116,7 @@ impl Live {
             link: link.clone(),
             pulse: pulse.clone(),
             tally: tally.clone(),
+            received: self.received.clone(),
         };
         Some((upload, link))
     }
@@ -175,6 +181,8 @@ impl Upload {
                     };
                     self.left = left;
                     self.tally.add(Count::BytesFromClients, data.len() as u64);
+                    self.received
+                        .fetch_add(data.len() as u64, Ordering::Relaxed);
                     return Poll::Ready(Some(Ok(data)));
                 }
                 Poll::Pending => {}
@@ -205,8 +213,7 @@ impl Upload {
         let next = self.poll_client(cx);
         let mut link = locked(&self.link.0);
         if !std::mem::replace(&mut link.waits_for_client, next.is_pending()) {
-            // The piece before was taken from us: the origin reads.
-            self.pulse.life(0);
+            // The piece before was taken from us.
             link.moved = deadline::now();
         }
         if let Poll::Ready(Some(Err(failure))) = &next {
@@ -214,6 +221,11 @@ impl Upload {
         }
         drop(link);
         next
+    }
+
+    /// The origin has read some of it.
+    pub fn is_read(&self) {
+        self.pulse.life(0);
     }
 }
 
@@ -223,8 +235,8 @@ impl Drop for Upload {
         link.waits_for_client = false;
         link.moved = deadline::now();
         if !link.is_answered {
-            // All of it is sent, and from now on an answer is owed.
-            self.pulse.lasts(false);
+            // All of it is sent.
+            self.pulse.owes();
         }
     }
 }

@@ -9,6 +9,15 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientAddr(pub SocketAddr);
 
+/// Who asks, and how it is spoken with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// Where it connects from.
+    pub addr: ClientAddr,
+    /// The version of TLS, as its number.
+    pub tls: &'static str,
+}
+
 /// Where the edge or the status page listens. Port 0 means "any free one".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EdgeAddr(pub SocketAddr);

@@ -69,17 +69,25 @@ pub enum Count {
     StreamsEnded,
     /// Nanoseconds for which a client's pace kept the origin waiting: on streams and tunnels only.
     OriginStalledByClient,
+    /// Exchanges that the collector of traces took.
+    SpansSent,
+    /// Exchanges that it was not told of, because too many waited for it.
+    SpansDropped,
+    /// Exchanges that it did not take.
+    SpansFailed,
     /// Requests that got no good answer because of the origin, by reason.
     Lost(Loss),
 }
 
-/// Upper bounds of the histogram buckets, in seconds; the last bucket has none.
-pub const BOUNDS: [f64; 15] = [
-    0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
+/// Upper bounds of the histogram buckets, in seconds; the last bucket has none. An answer over loopback takes a tenth of a
+/// millisecond, a request is held for 20 s, an origin has 5 min for an answer.
+pub const BOUNDS: [f64; 20] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 20.0, 30.0, 60.0, 300.0,
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 25;
+const PLAIN: usize = 28;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -240,7 +248,10 @@ impl Count {
             Self::HandshakesEnded => 21,
             Self::ConnectionsEngaged => 22,
             Self::ConnectionsReleased => 23,
-            Self::ClientsUnproven => 24,
+            Self::SpansSent => 24,
+            Self::SpansDropped => 25,
+            Self::SpansFailed => 26,
+            Self::ClientsUnproven => 27,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -281,6 +292,9 @@ mod tests {
             Count::HandshakesEnded,
             Count::ConnectionsEngaged,
             Count::ConnectionsReleased,
+            Count::SpansSent,
+            Count::SpansDropped,
+            Count::SpansFailed,
         ];
         all.extend(Phase::ALL.map(Count::ClientTimeout));
         all.extend(Phase::ALL.map(Count::OriginTimeout));
@@ -302,7 +316,7 @@ mod tests {
         assert_eq!(ledger.sum(Count::ExchangesBegun), 3);
         let total = ledger.distribution(Span::Total);
         assert_eq!(total.count(), 2);
-        assert_eq!((total.buckets[0], total.buckets[BOUNDS.len()]), (1, 1));
+        assert_eq!((total.buckets[3], total.buckets[BOUNDS.len()]), (1, 1));
         assert_eq!(total.sum, Duration::from_millis(500_001));
         assert_eq!(total.longest, Duration::from_secs(500));
     }

@@ -9,10 +9,11 @@ pub mod fate;
 pub mod heartbeat;
 pub mod ledger;
 pub mod published;
-#[cfg(test)]
 pub mod random;
 pub mod redact;
 pub mod reserve;
 pub mod socket_file;
+pub mod spans;
 pub mod sys;
 pub mod systemd;
+pub mod trail;

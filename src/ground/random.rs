@@ -1,13 +1,16 @@
-//! Chance for tests, by a seed that can be told when one fails.
+//! Chance by a seed: for ids, which need be nobody's secret, and for tests, which can tell it when one fails.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
 impl Random {
+    /// From one number of a sequence to the next.
+    pub const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
     /// The next number.
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(Self::STEP);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

@@ -310,7 +310,7 @@ impl Attention {
             .filter(|asked| heard.is_none_or(|heard| heard < *asked));
         // A stream may be quiet for hours and owes nothing by it.
         let owed = visits.iter().filter(|visit| !visit.is_lasting);
-        let oldest = owed.map(|visit| visit.age).max();
+        let oldest = owed.map(|visit| visit.quiet).max();
         let question = [probe.map(since), oldest].into_iter().flatten().max();
         let silence = match (question, heard.map(since)) {
             (Some(question), Some(heard)) => question.min(heard),
@@ -342,6 +342,7 @@ impl Attention {
             held: self.stuck.as_ref().map(|(stuck, at)| Held {
                 by: stuck.told.clone(),
                 length: since(*at),
+                on: stuck.on,
             }),
             unseen: self
                 .unseen

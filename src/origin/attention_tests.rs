@@ -7,6 +7,7 @@ fn visit(age: u64) -> VisitSeen {
     VisitSeen {
         id: VisitId(1),
         request: "GET /".to_owned(),
+        request_id: None,
         age: Duration::from_secs(age),
         quiet: Duration::from_secs(age),
         local: None,
@@ -61,6 +62,18 @@ fn a_stream_is_no_question() {
     assert_eq!(evidence.silence, Duration::from_secs(2));
     let evidence = attention.evidence(&[stream], (None, None), after(begun, 200));
     assert_eq!(evidence.silence, Duration::ZERO);
+}
+
+#[test]
+fn the_answer_to_a_request_that_was_long_in_coming_is_owed_from_its_end_on() {
+    let begun = Instant::now();
+    let attention = Attention::new(begun);
+    let upload = VisitSeen {
+        quiet: Duration::from_secs(2),
+        ..visit(60)
+    };
+    let evidence = attention.evidence(&[upload], (None, None), after(begun, 100));
+    assert_eq!(evidence.silence, Duration::from_secs(2));
 }
 
 #[test]

@@ -100,6 +100,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         growth: view.growths.clone(),
         findings,
         before_kill: None,
+        unread: Vec::new(),
         quarantined: None,
         ending: None,
     }
@@ -150,6 +151,9 @@ impl Subject<'_> {
 /// this is. Returns where it is, unless it could not be written.
 pub async fn record(watch: &mut Watch, incident: &Incident, step: Step) -> Option<PathBuf> {
     let path = write(watch.journal.as_ref(), incident, step).await;
+    // Without a journal there is nothing that could fail.
+    let is_written = path.is_some() || watch.journal.is_none();
+    watch.board.view.toll.count(incident, step, is_written);
     let list = &mut watch.board.view.incidents;
     list.retain(|told| told.id != incident.id);
     let summary = Summary {

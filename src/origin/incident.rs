@@ -7,7 +7,7 @@ use super::forensics::Findings;
 use super::growth::Growths;
 use super::hook::Ran;
 use super::pid::Pid;
-use super::roster::VisitSeen;
+use super::roster::{VisitId, VisitSeen};
 use super::verdict::Judgement;
 
 /// The story, as far as it is known at the time of writing.
@@ -40,6 +40,10 @@ pub struct Incident {
     /// What the hook said that was run before the first signal; absent where none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_kill: Option<Ran>,
+    /// The visits of which it had provably read nothing when it was ended: they were as good as not sent, and went to the
+    /// next generation whatever they ask for. Absent where there was none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<VisitId>,
     /// The request that is in quarantine for this; absent where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,

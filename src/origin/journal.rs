@@ -194,6 +194,7 @@ mod tests {
             findings: None,
             growth: Default::default(),
             before_kill: None,
+            unread: Vec::new(),
             quarantined: None,
             ending: None,
         }

@@ -80,6 +80,18 @@ pub fn take_in() {
     });
 }
 
+/// Stops every orphan of this generation's, until it is killed with the others.
+///
+/// Must be called on the watch thread.
+pub async fn freeze(number: u64) {
+    for pid in adopted() {
+        let spared = aside(LOOKING, move || is_another_s(pid, Some(number)));
+        if !is_reaped(pid) && spared.await == Some(false) {
+            signalled(pid, Signal::STOP);
+        }
+    }
+}
+
 /// Kills every orphan that no hook left behind, and what becomes an orphan by that, until none is left; all that is
 /// in the generation's control group first. Those of its process group were killed before and are only waited for.
 ///
@@ -124,7 +136,7 @@ async fn clear_adopted(group: Pid, killed: &mut BTreeSet<Orphan>) -> Vec<Pid> {
             }
             killed.extend(found(pid, group));
             // A child of ours keeps its number until we reap it.
-            signalled(pid);
+            signalled(pid, Signal::KILL);
             done.insert(pid);
         }
         there.retain(|pid| !spared.contains(pid));
@@ -234,12 +246,12 @@ fn is_reaped(pid: Pid) -> bool {
     })
 }
 
-fn signalled(pid: Pid) {
+fn signalled(pid: Pid, signal: Signal) {
     let Some(raw) = pid.raw() else {
         return;
     };
-    if let Err(error) = kill_process(raw, Signal::KILL) {
-        tracing::error!(%error, %pid, "cannot kill a process that the origin left behind");
+    if let Err(error) = kill_process(raw, signal) {
+        tracing::error!(%error, %pid, "cannot signal a process that the origin left behind");
     }
 }
 

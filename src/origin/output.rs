@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
+use super::pid::Pid;
 use crate::ground::{deadline, redact};
 
 /// The last lines the origin wrote.
@@ -22,10 +23,23 @@ pub struct Output {
     ended: watch::Receiver<()>,
 }
 
+/// Whose output it is, and whether it is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voice {
+    /// Whether its lines go into the log.
+    pub is_logged: bool,
+    /// The generation.
+    pub generation: u64,
+    /// The process that was started; what it starts may write here, too.
+    pub pid: Pid,
+}
+
 const LINES: usize = 200;
 /// So many lines a second of each pipe go into the log: an origin that babbles must not push out our own words,
 /// nor keep the watch busy with writing down its.
 const LOGGED: u32 = 500;
+/// For which lines are counted.
+const SECOND: Duration = Duration::from_secs(1);
 const LINE_BYTES: usize = 2048;
 const PIPE_BYTES: usize = 1 << 20;
 impl Output {
@@ -33,9 +47,14 @@ impl Output {
     ///
     /// # Errors
     /// What the system said.
-    pub fn listen(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<Self> {
+    pub fn listen(
+        stdout: Option<ChildStdout>,
+        stderr: Option<ChildStderr>,
+        voice: Voice,
+    ) -> io::Result<Self> {
         let (listening, ended) = watch::channel(());
         let ear = Ear {
+            voice,
             lines: Arc::default(),
             _listening: Arc::new(listening),
         };
@@ -74,6 +93,7 @@ fn receiver(pipe: OwnedFd) -> io::Result<pipe::Receiver> {
 /// The listening side of [`Output`].
 #[derive(Debug, Clone)]
 struct Ear {
+    voice: Voice,
     lines: Arc<Mutex<VecDeque<String>>>,
     _listening: Arc<watch::Sender<()>>,
 }
@@ -85,7 +105,15 @@ impl Ear {
         let mut line = Vec::new();
         let mut quota = Quota::begin(deadline::now());
         loop {
-            let read = match pipe.read(&mut chunk).await {
+            let read = tokio::select! {
+                read = pipe.read(&mut chunk) => read,
+                () = deadline::reached(quota.due()) => {
+                    quota.renew(deadline::now());
+                    quota.settle(stream, self.voice);
+                    continue;
+                }
+            };
+            let read = match read {
                 Ok(0) | Err(_) => break,
                 Ok(read) => read,
             };
@@ -100,18 +128,23 @@ impl Ear {
         if !line.is_empty() {
             self.tell(line, stream, &mut quota);
         }
-        quota.settle(stream);
+        quota.settle(stream, self.voice);
     }
 
     fn tell(&self, line: Vec<u8>, stream: &'static str, quota: &mut Quota) {
         let line = String::from_utf8_lossy(&line);
         let line: String = line.trim_end().chars().map(printable).collect();
         let line = redact::line(&line);
+        let Voice {
+            is_logged,
+            generation,
+            pid,
+        } = self.voice;
         if quota.renew(deadline::now()) {
-            quota.settle(stream);
+            quota.settle(stream, self.voice);
         }
-        if quota.take() {
-            tracing::info!(target: "origin", stream, "{line}");
+        if is_logged && quota.take() {
+            tracing::info!(target: "origin", stream, generation, %pid, "{line}");
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LINES {
@@ -138,9 +171,14 @@ impl Quota {
         }
     }
 
+    /// When it is to be told what was kept out, if anything was.
+    fn due(&self) -> Option<Instant> {
+        (self.withheld > 0).then(|| self.begun + SECOND)
+    }
+
     /// Whether another second has begun.
     fn renew(&mut self, now: Instant) -> bool {
-        let is_over = now.saturating_duration_since(self.begun) >= Duration::from_secs(1);
+        let is_over = now.saturating_duration_since(self.begun) >= SECOND;
         if is_over {
             (self.begun, self.told) = (now, 0);
         }
@@ -158,10 +196,13 @@ impl Quota {
     }
 
     /// Says what was kept out of the log, if anything.
-    fn settle(&mut self, stream: &'static str) {
+    fn settle(&mut self, stream: &'static str, voice: Voice) {
         let withheld = std::mem::take(&mut self.withheld);
+        let Voice {
+            generation, pid, ..
+        } = voice;
         if withheld > 0 {
-            tracing::warn!(target: "origin", stream, "{withheld} more lines were not logged: over {LOGGED} a second");
+            tracing::warn!(target: "origin", stream, generation, %pid, "{withheld} more lines were not logged: over {LOGGED} a second");
         }
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::ground::trail::RequestId;
+
 /// The number of one visit of one exchange to the origin; unique in one run of Leeward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -21,10 +23,13 @@ pub struct VisitSeen {
     pub id: VisitId,
     /// The method, and the target up to its query.
     pub request: String,
+    /// The id of the request, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// How long ago it began, in seconds.
     #[serde(serialize_with = "seconds")]
     pub age: Duration,
-    /// How long ago a byte moved, either way, in seconds.
+    /// How long ago the origin last gave or read a byte of it, or came to owe an answer, in seconds.
     #[serde(serialize_with = "seconds")]
     pub quiet: Duration,
     /// Our end of the connection, once there is one.
@@ -80,6 +85,7 @@ type Entries = Arc<Mutex<HashMap<u64, Entry>>>;
 #[derive(Debug)]
 struct Entry {
     request: Arc<str>,
+    id: RequestId,
     begun: Instant,
     local: Option<SocketAddr>,
     moved: Arc<Moved>,
@@ -90,6 +96,8 @@ struct Moved {
     at: AtomicU64,
     received: AtomicU64,
     is_lasting: AtomicBool,
+    /// Microseconds from the epoch to when its connection stood; 0 until then.
+    connected: AtomicU64,
 }
 
 /// What the origin does for the peer at this address, if that is one of these visits.
@@ -154,13 +162,14 @@ impl Page {
     }
 
     /// A visit begins: `request` is the method and the target up to its query.
-    pub fn enter(&self, request: Arc<str>) -> Visit {
+    pub fn enter(&self, request: Arc<str>, id_of_request: RequestId) -> Visit {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let begun = crate::ground::deadline::now();
         let moved = Arc::new(Moved::default());
         moved.at.store(self.shared.micros(begun), Ordering::Relaxed);
         let entry = Entry {
             request,
+            id: id_of_request,
             begun,
             local: None,
             moved: moved.clone(),
@@ -185,9 +194,16 @@ impl Visit {
 
     /// The connection stands; `local` is our end of it.
     pub fn connected(&self, local: Option<SocketAddr>) {
+        let now = self.pulse.shared.micros(crate::ground::deadline::now());
+        self.pulse.moved.connected.store(now, Ordering::Relaxed);
         if let Some(entry) = locked(&self.page.entries).get_mut(&self.id.0) {
             entry.local = local;
         }
+    }
+
+    /// When its connection stood, if it does.
+    pub fn connected_at(&self) -> Option<Instant> {
+        self.pulse.shared.noted(&self.pulse.moved.connected)
     }
 
     /// Its pulse, for those who carry its bytes.
@@ -197,7 +213,7 @@ impl Visit {
 }
 
 impl Pulse {
-    /// The origin took or gave bytes: `received` of its answer's body, or 0 for anything else.
+    /// The origin gave bytes, or read some: `received` of its answer's body, or 0 for anything else.
     pub fn life(&self, received: u64) {
         let micros = self.shared.micros(crate::ground::deadline::now());
         self.moved.at.store(micros, Ordering::Relaxed);
@@ -205,10 +221,17 @@ impl Pulse {
         self.shared.last_life.fetch_max(micros, Ordering::Relaxed);
     }
 
-    /// Whether the visit may be quiet from now on without owing an answer: a stream, a tunnel, or a request
-    /// whose client is still sending it.
-    pub fn lasts(&self, lasts: bool) {
-        self.moved.is_lasting.store(lasts, Ordering::Relaxed);
+    /// The visit may be quiet from now on without owing an answer: a stream, a tunnel, or a request whose client is
+    /// still sending it.
+    pub fn lasts(&self) {
+        self.moved.is_lasting.store(true, Ordering::Relaxed);
+    }
+
+    /// An answer is owed from now on, and not before. That the request is whole is no sign of life of the origin's.
+    pub fn owes(&self) {
+        let micros = self.shared.micros(crate::ground::deadline::now());
+        self.moved.at.store(micros, Ordering::Relaxed);
+        self.moved.is_lasting.store(false, Ordering::Relaxed);
     }
 
     /// Bytes of the answer's body taken so far.
@@ -247,6 +270,7 @@ impl Entry {
         VisitSeen {
             id,
             request: self.request.as_ref().to_owned(),
+            request_id: self.id.told().map(RequestId::to_string),
             age: now.saturating_duration_since(self.begun),
             quiet: now.saturating_duration_since(moved),
             local: self.local,
@@ -273,8 +297,8 @@ mod tests {
         let roster = Roster::new(Instant::now());
         let page = roster.open();
         assert_eq!(roster.last_life(), None);
-        let visit = page.enter("GET /a".into());
-        let other = roster.open().enter("GET /b".into());
+        let visit = page.enter("GET /a".into(), RequestId::Made(1));
+        let other = roster.open().enter("GET /b".into(), RequestId::Off);
         visit.pulse().life(10);
         assert!(roster.last_life().is_some());
         let seen = roster.visits(crate::ground::deadline::now(), 10);

@@ -1,5 +1,7 @@
 //! Asks the origin and looks at it, at the pace its health calls for. One probe at a time.
 
+mod limits;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,9 +26,11 @@ use crate::config::fixed::{ALERT, CALM, EXAMINING, NOTICED};
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
+use limits::limits;
 
 /// The senses for one generation of the origin.
 pub struct Senses {
+    begun: Instant,
     address: OriginAddr,
     listening: Listening,
     origin: Arc<settings::Origin>,
@@ -58,8 +62,10 @@ pub struct Senses {
 /// What is under way.
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Between two probes of an origin that is starting.
+/// Between two probes of an origin that is starting, at the most. It begins with the least, since many start within
+/// milliseconds, and everybody waits for it; whoever takes longer is asked each time a quarter of that has passed.
 const STARTING: Duration = Duration::from_millis(50);
+const JUST_STARTED: Duration = Duration::from_millis(5);
 /// Between two looks at what it hoards: each reads every descriptor and the table of all sockets, 2 ms and more.
 const RUMMAGE: Duration = Duration::from_secs(30);
 /// The first is soon after its start.
@@ -76,6 +82,7 @@ impl Senses {
         now: Instant,
     ) -> Self {
         Self {
+            begun: now,
             listening: listening(&address),
             address,
             origin: Arc::new(settings.origin.clone()),
@@ -160,7 +167,7 @@ impl Senses {
             reading = done(&mut self.probing) => {
                 self.probing = None;
                 let now = deadline::now();
-                self.next_probe = now + self.pace(generation.is_some());
+                self.next_probe = now + self.pace(generation.is_some(), now);
                 if generation.is_none() {
                     // What it holds at its start is what it holds at its first answer.
                     self.next_look = now;
@@ -176,6 +183,11 @@ impl Senses {
             }
             () = tokio::time::sleep_until(wake.into()) => None,
         }
+    }
+
+    /// Takes back what is being asked just now; it is asked again.
+    pub fn hush(&mut self) {
+        self.probing = None;
     }
 
     /// What all that was noticed comes to.
@@ -281,7 +293,8 @@ impl Senses {
             let mut whole = visits.iter().filter(|visit| !visit.is_lasting);
             whole.any(|visit| visit.local == Some(peer))
         };
-        let found = findings.and_then(|findings| stuck(findings, is_ours));
+        let owes = visits.iter().any(|visit| !visit.is_lasting);
+        let found = findings.and_then(|findings| stuck(findings, owes, is_ours));
         let closely = findings.map(|findings| {
             let said = sentence(findings, self.looked_after, |peer| serving(&visits, peer));
             format!("after {:.1} s: {said}", self.looked_after.as_secs_f64())
@@ -335,10 +348,11 @@ impl Senses {
         }));
     }
 
-    fn pace(&self, is_open: bool) -> Duration {
+    fn pace(&self, is_open: bool, now: Instant) -> Duration {
         let is_start = !is_open && self.is_ours;
+        let age = now.saturating_duration_since(self.begun);
         match self.alert || !is_open {
-            _ if is_start => STARTING.min(self.origin.probe.suspect_every),
+            _ if is_start => patience_at_start(age).min(self.origin.probe.suspect_every),
             true => self.origin.probe.suspect_every,
             false => self.origin.probe.every,
         }
@@ -353,14 +367,9 @@ async fn done<T>(work: &mut Option<Work<T>>) -> T {
     }
 }
 
-/// How long silence lasts before it is a hang.
-fn limits(settings: &Settings) -> Limits {
-    Limits {
-        certain: settings.hang.certain,
-        silent: settings.hang.silent,
-        startup: settings.restart.startup,
-        processors: std::thread::available_parallelism().map_or(1.0, |it| it.get() as f64),
-    }
+/// Until the next probe of an origin that was started so long ago and has not answered.
+fn patience_at_start(age: Duration) -> Duration {
+    (age / 4).clamp(JUST_STARTED, STARTING)
 }
 
 /// A silence of this length is worth a first close look.
@@ -373,5 +382,19 @@ pub fn listening(address: &OriginAddr) -> Listening {
     match address {
         OriginAddr::Tcp(addr) => Listening::Tcp(*addr),
         OriginAddr::Unix(path) => Listening::Unix(path.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_starts_at_once_is_asked_at_once_and_who_takes_long_is_not_pestered() {
+        let of = |age| patience_at_start(Duration::from_millis(age)).as_millis();
+        assert_eq!(
+            [0, 20, 40, 100, 200, 60_000].map(of),
+            [5, 5, 10, 25, 50, 50]
+        );
     }
 }

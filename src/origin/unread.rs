@@ -7,8 +7,9 @@
 //! bytes are taken back first: we accept what waits to be accepted, and empty the other sockets, by descriptors of the
 //! origin's that the kernel lends us (`pidfd_getfd(2)`). Where it lends none there is no proof.
 //!
-//! An origin that exited by itself leaves no proof, for its sockets went with it; but where we hold its listening socket, what it
-//! had not accepted is still there. It would be the next generation's to answer, so it is always taken back.
+//! An origin that exited by itself leaves no proof, for its sockets went with it. But what it had handed its door to, a worker
+//! or a daemon, is frozen like itself, and proves what waits there; and where we hold its listening socket, what it had not
+//! accepted is still there. It would be the next generation's to answer, so it is always taken back.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +21,9 @@ use rustix::net::{RecvFlags, recv};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 
 use super::evidence::aside;
-use super::forensics::{Holder, Holders, Listening, connection, holders, is_stopped, who_holds};
+use super::forensics::{Holder, Listening, connection, holders_with, is_stopped};
 use super::held::{self, HeldSocket, is_ready};
+use super::orphans;
 use super::pid::Pid;
 use super::process::Process;
 use super::roster::{Roster, VisitId};
@@ -57,8 +59,9 @@ struct Candidate {
     inode: u64,
 }
 
-/// For all threads of the origin to stop; a signal takes microseconds to get there.
-const STOPPING: Duration = Duration::from_millis(100);
+/// For all threads of the origin to stop. A signal takes microseconds to get there, but each thread has to run for it, and
+/// the host may be busy.
+const STOPPING: Duration = Duration::from_millis(500);
 /// So many visits are looked at, the oldest first.
 const MOST: usize = 1024;
 
@@ -66,7 +69,7 @@ const MOST: usize = 1024;
 /// killed or continued. Takes some milliseconds; nothing is done where no visit is under way, or over a unix socket, whose
 /// peer the kernel does not tell. `held` is its listening socket, where we hold it.
 pub async fn prove(
-    process: &Process,
+    (process, number): (&Process, u64),
     address: &OriginAddr,
     roster: &Roster,
     ladder: Ladder,
@@ -75,11 +78,14 @@ pub async fn prove(
     let OriginAddr::Tcp(at) = *address else {
         return Unread::default();
     };
-    let is_gone = process.has_exited() && held.is_none();
-    if is_gone || roster.visits(deadline::now(), 1).is_empty() {
+    if roster.visits(deadline::now(), 1).is_empty() {
         return Unread::default();
     }
     process.signal(Signal::STOP).await;
+    if ladder == Ladder::Kill {
+        // They have no grace either.
+        orphans::freeze(number).await;
+    }
     let visits = roster.visits(deadline::now(), MOST);
     let peers = visits.iter().filter_map(|it| Some((it.id, it.local?)));
     let peers: Vec<_> = peers.collect();
@@ -90,6 +96,9 @@ pub async fn prove(
     let until = Instant::now() + PROVING;
     let limit = PROVING + PROVEN;
     let found = aside(limit, move || look(at, &peers, &grip, until)).await;
+    if found.is_none() {
+        tracing::warn!("what the origin has not read could not be proven within {limit:?}");
+    }
     let unread = found.unwrap_or_default();
     if !unread.visits.is_empty() {
         let count = unread.visits.len();
@@ -122,9 +131,11 @@ fn look(at: SocketAddr, visits: &[(VisitId, SocketAddr)], grip: &Grip, until: In
         return unread;
     }
     let Some(holders) = holding(at, &before, until) else {
+        tracing::warn!("it was not seen in time who holds what the origin has not read: no proof");
         return unread;
     };
     if !all_stopped(&holders, (Instant::now() + STOPPING).min(until)) {
+        tracing::warn!("somebody could still read what the origin has not: no proof");
         return unread;
     }
     let is_held = |inode| inode == 0 || holders.iter().any(|it| it.inode == inode);
@@ -155,14 +166,14 @@ fn candidates(at: SocketAddr, visits: &[(VisitId, SocketAddr)]) -> Vec<Candidate
 
 /// All others who could read: they hold the door, or one of the connections.
 fn holding(at: SocketAddr, candidates: &[Candidate], until: Instant) -> Option<Vec<Holder>> {
-    let door = holders(&Listening::Tcp(at), until).known().cloned()?;
     let accepted: Vec<_> = candidates.iter().map(|it| it.inode).collect();
-    let seen = who_holds(&accepted, until, Holders::default());
+    let seen = holders_with(&Listening::Tcp(at), &accepted, until);
     let seen = seen.known().cloned()?;
-    let is_whole = !door.truncated && !seen.truncated;
-    let all = door.found.into_iter().chain(seen.found);
-    let others = all.filter(|it| Some(it.pid) != Pid::own());
-    is_whole.then(|| others.collect())
+    let others = seen
+        .found
+        .into_iter()
+        .filter(|it| Some(it.pid) != Pid::own());
+    (!seen.truncated).then(|| others.collect())
 }
 
 fn all_stopped(holders: &[Holder], until: Instant) -> bool {

@@ -8,6 +8,7 @@ use crate::config::fixed::{PROOF, SPINS};
 
 mod evidence;
 
+use super::forensics::On;
 pub use evidence::{Doing, Evidence, Held, Voice};
 
 /// What we believe of the origin.
@@ -136,14 +137,18 @@ fn judge_start(evidence: &Evidence, limits: &Limits) -> Judgement {
 
 fn judge_silence(evidence: &Evidence, limits: &Limits) -> Judgement {
     let inconclusive = |verdict, act| evidence.say(verdict, Confidence::Inconclusive, act);
+    let is_long = |held: &&Held| held.length >= limits.certain / PROOF;
+    let proven = evidence.held.as_ref().filter(is_long);
+    if proven.is_some_and(|held| held.on == On::Itself) {
+        return evidence.say(Verdict::HungBlocked, Confidence::Conclusive, true);
+    }
     if evidence.is_starved(limits.processors) {
         return inconclusive(Verdict::Starved, false);
     }
     if evidence.doing == Doing::DiskWait {
         return inconclusive(Verdict::DiskWait, false);
     }
-    let is_proven = |held: &Held| held.length >= limits.certain / PROOF;
-    if evidence.held.as_ref().is_some_and(is_proven) {
+    if proven.is_some() {
         return evidence.say(Verdict::HungBlocked, Confidence::Conclusive, true);
     }
     let running = match evidence.processor_share {

@@ -1,6 +1,7 @@
 //! One row of the table of verdicts at a time.
 
 use super::*;
+use crate::origin::forensics::On;
 
 const LIMITS: Limits = Limits {
     certain: Duration::from_millis(1500),
@@ -112,6 +113,7 @@ fn a_wait_that_no_patience_ends_is_a_hang_after_the_shorter_wait() {
         evidence.held = Some(Held {
             by: "a client".to_owned(),
             length: Duration::from_millis(length),
+            on: On::Peer,
         });
         judge(&evidence, &LIMITS)
     };
@@ -128,8 +130,15 @@ fn a_wait_that_no_patience_ends_is_a_hang_after_the_shorter_wait() {
     starved.held = Some(Held {
         by: "a client".to_owned(),
         length: secs(100),
+        on: On::Peer,
     });
     assert!(!judge(&starved, &LIMITS).act);
+    // Who waits for itself waits for no host.
+    if let Some(held) = &mut starved.held {
+        held.on = On::Itself;
+    }
+    let locked = judge(&starved, &LIMITS);
+    assert!(locked.act && locked.confidence == Confidence::Conclusive);
 }
 
 #[test]

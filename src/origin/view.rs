@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::growth::Growths;
-use super::incident::Summary;
+use super::incident::{Incident, Step, Summary};
 use super::lifecycle::{Lifecycle, Phase};
 use super::pid::Pid;
 use super::probe::Reading;
@@ -107,6 +107,8 @@ pub struct View {
     pub probes: Probes,
     /// The last incidents, the newest first.
     pub incidents: Vec<Summary>,
+    /// What all incidents came to since the start.
+    pub toll: Toll,
     /// Why the last start failed, if it did.
     pub trouble: Option<String>,
     /// The standby, where one is wanted.
@@ -115,6 +117,21 @@ pub struct View {
     pub frozen: Option<Frozen>,
     /// The requests that are kept from it, the last one last; those whose time is just over, too.
     pub quarantine: Arc<[Barred]>,
+}
+
+/// What all incidents came to since Leeward started. Only grows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Toll {
+    /// How many were opened, by verdict.
+    pub opened: BTreeMap<Verdict, u64>,
+    /// How many of them are over.
+    pub closed: u64,
+    /// From the first sign to the verdict, of all that are over.
+    pub detection: Duration,
+    /// For how long requests did not reach the origin because its process was replaced, incident or not.
+    pub downtime: Duration,
+    /// How often one could not be written to the journal.
+    pub unwritten: u64,
 }
 
 /// The standby at one instant.
@@ -264,6 +281,7 @@ impl View {
             restarts: BTreeMap::new(),
             probes: Probes::default(),
             incidents: Vec::new(),
+            toll: Toll::default(),
             trouble: None,
             standby: None,
             frozen: None,
@@ -305,6 +323,30 @@ impl View {
             _ => format!("origin {state}, generation {}", self.generation),
         }
     }
+}
+
+impl Toll {
+    /// Counts this step of an incident, which came into the journal or did not.
+    pub fn count(&mut self, incident: &Incident, step: Step, is_written: bool) {
+        if !is_written {
+            self.unwritten += 1;
+        }
+        match (step, &incident.ending) {
+            (Step::Opened, _) => {
+                *self.opened.entry(incident.judgement.verdict).or_default() += 1;
+            }
+            (Step::Closed, Some(ending)) => {
+                self.closed += 1;
+                self.detection += length(ending.detection_seconds);
+                self.downtime += ending.downtime_seconds.map_or(Duration::ZERO, length);
+            }
+            (Step::Closed | Step::Amended | Step::Captured, _) => {}
+        }
+    }
+}
+
+fn length(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 impl Probes {

@@ -173,7 +173,7 @@ mod tests {
             .iter()
             .map(|it| (it.requests_per_second, it.held, it.lost));
         assert_eq!(told.collect::<Vec<_>>(), [(5.0, 3, 1), (0.0, 0, 0)]);
-        assert_eq!(points[0].p99_seconds, Some(0.00497));
+        assert_eq!(points[0].p99_seconds, Some(0.004975));
         assert_eq!(points[1].p50_seconds, None);
         assert_eq!(history.last(), points.last());
     }

@@ -57,6 +57,12 @@ pub struct Facts {
     pub started_at: Timestamp,
     /// The bytes all spools together may hold in memory.
     pub spool_budget: usize,
+    /// The bytes all spools together may have on disk; absent where they never go there.
+    pub spool_disk_limit: Option<u64>,
+    /// The requests that may wait for a slot.
+    pub queue_limit: usize,
+    /// The requests that may wait for the gate.
+    pub hold_limit: usize,
     /// The client connections that may be open at once.
     pub connections_limit: usize,
     /// The bytes of memory that may be set aside for clients, unless that is without a limit.

@@ -42,7 +42,7 @@ pub fn render(incident: &Value) -> String {
     let mut rows = Rows(judged(incident));
     rows.0.extend(costs(incident));
     rows.write(&mut text);
-    visits(&mut text, list(&incident["visits"]));
+    visits(&mut text, incident);
     for process in list(&incident["findings"]["processes"]) {
         threads(&mut text, process);
     }
@@ -114,7 +114,16 @@ fn requests(told: &Value) -> Option<String> {
     ))
 }
 
-fn visits(text: &mut String, visits: &[Value]) {
+/// What is said of a visit of which the origin had provably read nothing.
+pub(super) fn unread(incident: &Value, visit: &Value) -> &'static str {
+    match list(&incident["unread"]).contains(&visit["id"]) {
+        true => ", not read by it: sent to the next",
+        false => "",
+    }
+}
+
+fn visits(text: &mut String, incident: &Value) {
+    let visits = list(&incident["visits"]);
     if visits.is_empty() {
         return;
     }
@@ -125,9 +134,10 @@ fn visits(text: &mut String, visits: &[Value]) {
         let request = word(&visit["request"]).unwrap_or_default();
         let id = visit["id"].as_u64().unwrap_or_default();
         let taken = bytes(visit["received"].as_u64().unwrap_or_default());
+        let unread = unread(incident, visit);
         let _ = writeln!(
             text,
-            "  {age:>10}, quiet for {quiet:<10}  {request} (visit {id}, {taken} received)"
+            "  {age:>10}, quiet for {quiet:<10}  {request} (visit {id}, {taken} received{unread})"
         );
     }
 }
@@ -180,6 +190,15 @@ pub(super) fn object(descriptor: &Value) -> Option<String> {
     if let (Some(local), Some(peer)) = (word(&tcp["local"]), word(&tcp["peer"])) {
         let state = word(&tcp["state"]).unwrap_or_default();
         let waiting = |key: &str| bytes(tcp[key].as_u64().unwrap_or_default());
+        if state == "LISTEN" {
+            let many = |key: &str| tcp[key].as_u64().unwrap_or_default();
+            // Of a listening socket the kernel tells these two under the names of others.
+            let (waiting, limit) = (many("unread"), many("unsent"));
+            let waiting = counted(waiting, "connection");
+            return Some(format!(
+                "descriptor {number}: listens at {local}, {waiting} yet to accept, at most {limit}"
+            ));
+        }
         let heard = tcp["traffic"]["last_received_seconds"].as_f64();
         let heard = heard.map(|ago| format!(", last data {} ago", length(ago)));
         return Some(format!(
@@ -252,7 +271,9 @@ mod tests {
                 "evidence_for": ["asleep for 1.6 s"], "evidence_against": ["no wait channel"]},
             "growth": {"descriptors": {"start": 12, "now": 812, "per_hour": 96.0, "limit_reached_in_seconds": 7560.0},
                 "threads": {"start": 4, "now": 4, "per_hour": 0.0}},
-            "visits": [{"id": 3, "request": "GET /a", "age": 1.5, "quiet": 1.2, "received": 2048}],
+            "visits": [{"id": 3, "request": "GET /a", "age": 1.5, "quiet": 1.2, "received": 2048},
+                {"id": 4, "request": "POST /b", "age": 0.5, "quiet": 0.5, "received": 0}],
+            "unread": [4],
             "output": ["last \u{1b}[2Jwords"],
             "findings": {"processes": [{"pid": 7, "vital": {"comm": "app", "cpu": {"hidden": "not permitted"}},
                 "threads": [{"tid": 7, "comm": "app", "state": "sleeping", "movement": "still",
@@ -291,6 +312,8 @@ mod tests {
             assert!(story.lines().any(|said| said == line), "{line}\n{story}");
         }
         assert!(story.starts_with("thread 7 waits\n"), "{story}");
+        let unread = "POST /b (visit 4, 0 B received, not read by it: sent to the next)";
+        assert!(story.contains(unread), "{story}");
         assert!(
             story.contains("GET /a (visit 3, 2.0 KiB received)"),
             "{story}"

@@ -86,6 +86,7 @@ pub(super) fn length(seconds: f64) -> String {
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
     match seconds {
         _ if seconds <= 0.0 => "0 s".to_owned(),
+        _ if milliseconds < 0.9995 => format!("{:.0} µs", (milliseconds * 1000.0).max(1.0)),
         _ if milliseconds < 9.95 => format!("{milliseconds:.1} ms"),
         _ if milliseconds < 999.5 => format!("{milliseconds:.0} ms"),
         _ if seconds < 59.95 => format!("{seconds:.1} s"),
@@ -202,7 +203,9 @@ mod tests {
     fn lengths_keep_to_two_units() {
         for (seconds, told) in [
             (0.0, "0 s"),
-            (0.0004, "0.4 ms"),
+            (0.0000001, "1 µs"),
+            (0.0004, "400 µs"),
+            (0.00234, "2.3 ms"),
             (0.34, "340 ms"),
             (0.9999, "1.0 s"),
             (12.34, "12.3 s"),

@@ -65,7 +65,12 @@ fn the_whole_configuration_has_every_key() {
     ];
     let of_kind = |keys| format!("[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\n{keys}\n");
     let mut missing = known("");
-    for text in kinds.map(of_kind).into_iter().chain([uncommented()]) {
+    let bundled = "[origin.bundled]\nroot = \"/r\"\ncgi = \"/c\"\nnot_found = \"/n\"\n".to_owned();
+    for text in kinds
+        .map(of_kind)
+        .into_iter()
+        .chain([uncommented(), bundled])
+    {
         let settings = config::parse("t", &text).unwrap_or_else(|faults| panic!("{faults}"));
         let told = documented(&config::effective(&settings));
         missing.retain(|key| !told.contains(key));

@@ -96,7 +96,7 @@ fn crowd(edge: SocketAddr, each: impl Fn(&mut Member) -> io::Result<()> + Sync) 
 fn for_a_crowd(options: &[&str], listen: &str, port: u16) -> Leeward {
     let more = format!(
         "[spool]\nmemory = \"{SPOOL}KiB\"\ndirectory = \"@DIR@/spool\"\nfloor = \"0B\"\n\
-         [edge.limits]\nconnections_per_address = \"off\"\n[log]\naccess = false\n"
+         [edge.limits]\nconnections_per_address = \"off\"\n[log]\naccess = \"off\"\n"
     );
     let config = configuration(&sick(options), port, &more);
     let config = config.replacen("127.0.0.1:0", listen, 1);

@@ -104,6 +104,13 @@ fn what_it_had_accepted_and_not_read_is_sent_to_the_next_and_processed_once() {
         .collect();
     wait_under_way(&leeward, "POST /bytes/1", 3);
     each_once(asked, ledger.path(), "POST /bytes/1");
+    leeward.wait_log("incident closed", DUE);
+    let told = &incidents(&leeward)[0];
+    let unread = told["unread"].as_array().expect("what it had not read");
+    let of = |visit: &&serde_json::Value| unread.contains(&visit["id"]);
+    let visits = told["visits"].as_array().expect("the visits").iter();
+    let told: Vec<_> = visits.filter(of).map(|it| &it["request"]).collect();
+    assert_eq!(told, ["POST /bytes/1"; 3]);
 }
 
 #[test]
@@ -117,6 +124,24 @@ fn what_it_had_begun_to_read_is_not_sent_again() {
     let status = begun.join().expect("a client").status;
     assert!([502, 504].contains(&status), "{status}");
     assert_eq!(processed(ledger.path(), "begun"), 0);
+}
+
+/// The origin exits, and what it had not accepted waits at a door that one of its own still holds.
+#[test]
+fn what_waits_at_a_door_that_was_handed_over_is_sent_to_the_next_and_processed_once() {
+    for heir in ["/hand-over/child", "/hand-over/daemon"] {
+        let (leeward, ledger) = crowded(&[]);
+        let slow = ask(&leeward, "GET", "/slow/700");
+        wait_under_way(&leeward, "/slow/700", 1);
+        let last = ask(&leeward, "GET", heir);
+        wait_under_way(&leeward, heir, 1);
+        let asked: Vec<_> = (0..2).map(|_| ask(&leeward, "POST", "/bytes/1")).collect();
+        wait_under_way(&leeward, "POST /bytes/1", 2);
+        for answered in [slow, last] {
+            assert_eq!(answered.join().expect("a client").status, 200);
+        }
+        each_once(asked, ledger.path(), "POST /bytes/1");
+    }
 }
 
 #[test]
@@ -185,7 +210,7 @@ fn a_post_that_bears_a_key_is_sent_again_where_the_origin_knows_keys() {
     assert_eq!(killed_at_work(&knowing, ledger.path(), &[]), 502);
 }
 
-/// An answer is shown when it is whole, when 64 KiB of it are there, or 50 ms after its head.
+/// An answer is shown when it is whole, when 64 KiB of its body are there, or 50 ms after the first byte of that.
 #[test]
 fn an_answer_of_which_the_client_has_seen_nothing_is_asked_for_again() {
     let asked = AtomicUsize::new(0);
@@ -202,4 +227,25 @@ fn an_answer_of_which_the_client_has_seen_nothing_is_asked_for_again() {
     assert!(answer.body == pattern(60_000));
     assert_eq!(origin.heard("/twice").len(), 2);
     leeward.wait_log("sent to the origin again", DUE);
+}
+
+/// The head is there, and of the body nothing for longer than a beginning is kept back.
+#[test]
+fn a_head_alone_is_not_shown_so_that_its_request_is_asked_for_again() {
+    let ledger = NamedTempFile::new().expect("a file");
+    let path = ledger.path().display().to_string();
+    let leeward = behind(&["--ledger", &path], SOON);
+    let first = pid(&leeward);
+    let answer = ask(&leeward, "GET", "/drip/700/1");
+    let until = Instant::now() + DUE;
+    while processed(ledger.path(), "GET /drip") == 0 {
+        assert!(Instant::now() < until, "it is not asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let first = Pid::from_raw(first as i32).expect("a process number");
+    kill_process(first, Signal::KILL).expect("the origin can be killed");
+    let answer = answer.join().expect("a client");
+    assert_eq!((answer.status, answer.body), (200, pattern(1)));
+    assert_eq!(processed(ledger.path(), "GET /drip"), 2);
 }

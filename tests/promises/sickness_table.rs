@@ -73,7 +73,7 @@ const REPLACED: &[Sickness] = &[
         "a deadlock",
         |at| asked(at, "/block/lock"),
         "hung-blocked",
-        WAITED_FOR,
+        PROVEN,
         &[
             "thread {pid} of ailing has been in futex for ",
             "it waits for a lock",

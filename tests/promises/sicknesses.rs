@@ -63,6 +63,18 @@ fn an_origin_that_writes_to_a_client_that_stopped_reading_is_replaced_as_soon() 
     replaced_for_certain(&leeward, "unsent");
 }
 
+/// Each thread waits for a lock that only this process could release, and none is left to do so: no patience will help.
+#[test]
+fn an_origin_whose_threads_wait_for_locks_for_ever_is_replaced_as_soon() {
+    for threads in ["1", "4"] {
+        let leeward = behind(&["--threads", threads], "");
+        let ask = b"GET /block/lock HTTP/1.1\r\nHost: a\r\n\r\n";
+        let count = threads.parse().expect("a number");
+        let _locked: Vec<_> = (0..count).map(|_| direct(&leeward, ask)).collect();
+        replaced_for_certain(&leeward, "it waits for a lock");
+    }
+}
+
 /// A page that takes its time, while others wait: nothing is proven by that.
 #[test]
 fn a_slow_page_is_not_taken_for_a_client_that_holds_the_origin() {

@@ -213,7 +213,7 @@ fn detection_and_recovery_stay_within_what_check_printed() {
             name: "silent",
             verdict: "hung-blocked",
             front: &[],
-            brought_on: |leeward| asked(leeward, "/block/lock"),
+            brought_on: |leeward| asked(leeward, "/block/event"),
         },
         Illness {
             name: "held",
@@ -275,8 +275,8 @@ fn a_hang_is_noticed_though_every_request_gives_up_before_it_is_one() {
         "{:#}",
         proof["notes"]
     );
-    let begun = asked(&leeward, "/block/lock");
-    while processed(ledger.path(), "/block/lock") == 0 {
+    let begun = asked(&leeward, "/block/event");
+    while processed(ledger.path(), "/block/event") == 0 {
         assert!(begun.elapsed() < DUE, "it never got there");
         std::thread::sleep(Duration::from_millis(5));
     }

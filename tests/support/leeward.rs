@@ -40,11 +40,27 @@ impl Leeward {
     pub fn start_as(standing: &Standing, config: &str) -> Leeward {
         let directory = tempfile::tempdir().expect("a directory for the test");
         standing.give(directory.path());
+        Leeward::begin(standing.command(program()), standing, directory, config)
+    }
+
+    /// The same, started by a command that becomes the one behind it.
+    pub fn start_by(wrapper: &[&str], config: &str) -> Leeward {
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(program());
+        Leeward::begin(command, &Standing::own(), directory, config)
+    }
+
+    fn begin(
+        mut command: Command,
+        standing: &Standing,
+        directory: TempDir,
+        config: &str,
+    ) -> Leeward {
         let file = directory.path().join("leeward.toml");
         let config = config.replace("@DIR@", &directory.path().display().to_string());
         std::fs::write(&file, &config).expect("the configuration can be written");
         standing.give(&file);
-        let mut command = standing.command(program());
         // Its control socket, where no other Leeward's is.
         command.env("RUNTIME_DIRECTORY", directory.path());
         let running = Running::start(clean(&mut command).args(["run", "--config"]).arg(&file));
@@ -172,6 +188,7 @@ fn clean(command: &mut Command) -> &mut Command {
         "WATCHDOG_PID",
         "LISTEN_FDS",
         "LISTEN_PID",
+        "JOURNAL_STREAM",
     ] {
         command.env_remove(name);
     }

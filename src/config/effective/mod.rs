@@ -2,6 +2,7 @@
 //! that a setting nobody tells of does not compile.
 
 mod edge;
+mod log;
 mod origin;
 mod recovery;
 
@@ -30,6 +31,7 @@ pub fn effective(settings: &Settings) -> String {
         hooks,
         status,
         log,
+        trace,
     } = settings;
     let mut text = Text::default();
     text.edge(edge);
@@ -47,6 +49,7 @@ pub fn effective(settings: &Settings) -> String {
     text.hooks(hooks);
     text.status(status);
     text.log(log);
+    text.trace(trace);
     text.0
 }
 
@@ -156,6 +159,8 @@ mod tests {
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\nunit = \"d@1.service\"",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\npid_file = \"/run/d\"",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\nrestart = [\"r\", \"x\"]\nhook_timeout = \"3s\"",
+            "[origin.bundled]",
+            "[origin]\naddress = \"127.0.0.1:8081\"\n[origin.bundled]\nroot = \"/srv\"\nlisting = true\nlinks = \"off\"\nnot_found = \"/404.html\"\ncache = { \"*.css\" = \"1h\", \"/\" = \"0s\" }\ncgi = \"/cgi\"\ncgi_timeout = \"1.5s\"\ncgi_at_once = 3",
             "[[route]]\npath = \"/\"\ntotal = \"off\"\nstream = true\nhttp_version = \"2\"\n[[route]]\npath = \"/a\"\ntotal = \"1d\"",
             "[status]\nlisten = \"off\"\nsocket = \"off\"\n[quarantine]\nafter = \"off\"",
         ] {

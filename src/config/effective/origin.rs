@@ -2,8 +2,8 @@
 
 use super::{AUTO, OFF, Text, file, list, quoted, size, time, version};
 use crate::config::settings::{
-    Command, Daemon, Hooked, Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Probe,
-    Process, Route, Socket, Total,
+    Bundled, Command, Daemon, Hooked, Manners, Origin, OriginDeadlines, OriginLimits,
+    OriginVersion, Probe, Process, Route, Socket, Total,
 };
 
 impl Text {
@@ -21,9 +21,7 @@ impl Text {
             limits,
         } = origin;
         self.section("[origin]");
-        // Named, it would be one that somebody else starts.
-        let is_named = *process != Process::Bundled;
-        self.maybe("address", is_named.then(|| quoted(address)));
+        self.put("address", quoted(address));
         self.or("concurrency", *concurrency, AUTO);
         // The profile is told by what it sets.
         let Manners {
@@ -63,7 +61,8 @@ impl Text {
 
     fn process(&mut self, process: &Process) {
         match process {
-            Process::Bundled | Process::Observed => {}
+            Process::Bundled(bundled) => self.bundled(bundled),
+            Process::Observed => {}
             Process::Command(command) => {
                 self.command(command);
                 self.socket(command.socket);
@@ -74,6 +73,41 @@ impl Text {
                 self.put("unit", quoted(unit));
             }
             Process::Hooked(hooked) => self.hooked(hooked),
+        }
+    }
+
+    fn bundled(&mut self, bundled: &Bundled) {
+        let Bundled {
+            root,
+            listing,
+            links,
+            hidden,
+            not_found,
+            cache,
+            cgi,
+            cgi_path,
+            cgi_timeout,
+            cgi_at_once,
+        } = bundled;
+        self.section("[origin.bundled]");
+        // Each of the others is a fault without its directory.
+        if let Some(root) = root {
+            self.put("root", file(root));
+            self.put("listing", listing);
+            self.put("links", quoted(links.word()));
+            self.put("hidden", hidden);
+            self.maybe("not_found", not_found.as_ref().map(quoted));
+            let rules = cache.iter();
+            let rules: Vec<_> = rules
+                .map(|(pattern, age)| format!("{} = {}", quoted(pattern), time(*age)))
+                .collect();
+            self.put("cache", format!("{{ {} }}", rules.join(", ")));
+        }
+        if let Some(cgi) = cgi {
+            self.put("cgi", file(cgi));
+            self.put("cgi_path", quoted(cgi_path));
+            self.put("cgi_timeout", time(*cgi_timeout));
+            self.put("cgi_at_once", cgi_at_once);
         }
     }
 

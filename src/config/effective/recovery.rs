@@ -2,8 +2,7 @@
 
 use super::{AUTO, OFF, Text, file, list, quoted, size, time};
 use crate::config::settings::{
-    Hang, Hold, Hook, Hooks, Incidents, Log, LogFormat, LogLevel, Pages, Place, Quarantine, Replay,
-    Restart, Standby, Status,
+    Hang, Hold, Hook, Hooks, Incidents, Pages, Place, Quarantine, Replay, Restart, Standby, Status,
 };
 
 impl Text {
@@ -144,33 +143,5 @@ impl Text {
         };
         self.put("socket", socket);
         self.or("token_file", token_file.as_deref().map(file), OFF);
-    }
-
-    pub(super) fn log(&mut self, log: &Log) {
-        let Log {
-            format,
-            level,
-            access,
-            queries,
-        } = log;
-        self.section("[log]");
-        self.put(
-            "format",
-            match format {
-                LogFormat::Text => "\"text\"",
-                LogFormat::Json => "\"json\"",
-            },
-        );
-        self.put(
-            "level",
-            match level {
-                LogLevel::Error => "\"error\"",
-                LogLevel::Warn => "\"warn\"",
-                LogLevel::Info => "\"info\"",
-                LogLevel::Debug => "\"debug\"",
-            },
-        );
-        self.put("access", access);
-        self.put("queries", queries);
     }
 }

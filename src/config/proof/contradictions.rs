@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::told::time;
 use super::{Gravity, Note, first_bytes, is_ours, recovery, room, slowest};
 use crate::config::fixed::SPINS;
-use crate::config::settings::Settings;
+use crate::config::settings::{Process, Settings};
 use crate::config::value;
 
 /// People, browsers and balancers seldom wait longer for a first byte.
@@ -92,6 +92,19 @@ fn waiting(settings: &Settings, notes: &mut Notes) {
         ),
         "raise the one or lower the other",
     );
+    if let Process::Bundled(bundled) = &settings.origin.process {
+        let (scripts, first) = (bundled.cgi_timeout, deadlines.first_byte);
+        notes.warn(
+            bundled.cgi.is_some() && scripts >= first,
+            &["origin.bundled.cgi_timeout", "origin.deadlines.first_byte"],
+            format!(
+                "a script may take {}, but its request is given up after {}, and the origin suspected instead of the script",
+                time(scripts),
+                time(first)
+            ),
+            "lower cgi_timeout below first_byte, or raise that",
+        );
+    }
     let silent = settings.hang.silent;
     notes.warn(
         queue <= silent,

@@ -25,7 +25,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
         )),
         Some(bound(
             "held",
-            "one client holds all of it, and that can be seen to be so",
+            "one client holds all of it, or its threads wait for each other, and that can be seen to be so",
             held(settings),
         )),
         Some(bound(
@@ -35,7 +35,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
         )),
         Some(bound(
             "silent",
-            "any other silence: a lock, a database, what cannot be seen",
+            "any other silence: a database, a sleep, what cannot be seen",
             silence(settings, 1),
         )),
         Some(bound(

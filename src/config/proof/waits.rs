@@ -17,7 +17,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
         // The origin may close a kept connection at the last moment; then it is sent once more.
         well.extend(visit(settings));
     }
-    well.push(shown());
+    well.extend(shown(settings));
     let what = "held, and until it is its turn";
     let mut replaced = vec![set(patience.0, patience.1, what)];
     replaced.extend(visit(settings));
@@ -25,7 +25,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
         replaced.extend(visit(settings));
     }
     replaced.push(fixed(NOTICING, "until an end is heard of"));
-    replaced.push(shown());
+    replaced.extend(shown(settings));
     vec![
         Bound {
             name: "well",
@@ -49,11 +49,19 @@ fn visit(settings: &Settings) -> [Part; 2] {
     ]
 }
 
-fn shown() -> Part {
-    fixed(
-        COMMIT_AFTER,
-        "an answer is shown this long after its head at the latest",
-    )
+fn shown(settings: &Settings) -> [Part; 2] {
+    let idle = settings.origin.deadlines.idle;
+    [
+        set(
+            "origin.deadlines.idle",
+            idle,
+            "to the first byte of its body",
+        ),
+        fixed(
+            COMMIT_AFTER,
+            "an answer is shown this long after that at the latest",
+        ),
+    ]
 }
 
 /// Whether connections to the origin are kept for the next request.

@@ -11,7 +11,7 @@ use crate::config::settings::{
 use crate::config::value::{self, Judged, Wrong, bytes, count, or_auto, span};
 use crate::ground::addr::OriginAddr;
 
-use super::{DAY, MS, process};
+use super::{DAY, MS, bundled, process};
 
 /// `[origin]`
 pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
@@ -29,14 +29,21 @@ pub fn origin(mut section: Section<'_, '_, '_>) -> Origin {
     let started = section.section("origin.process");
     let is_started = started.is_present();
     let process = process::process(started);
+    let bundled = bundled::bundled(section.section("origin.bundled"));
+    if is_started && bundled.is_some() {
+        let message = "[origin.bundled] beside [origin.process], which is for another origin";
+        let remedy = "keep one of them, and take the other out";
+        section.complain("bundled", Wrong::new(message, remedy));
+    }
     it.deadlines = origin_deadlines(section.section("origin.deadlines"));
     it.probe = probe(section.section("origin.probe"));
     it.limits = limits(section.section("origin.limits"));
     let is_understood = is_started == process.is_some();
-    it.process = match (&address, process) {
-        (_, Some(process)) => process,
-        (Some(_), None) => Process::Observed,
-        (None, None) => Process::Bundled,
+    it.process = match (&address, process, bundled) {
+        (_, Some(process), _) => process,
+        (_, None, Some(bundled)) => Process::Bundled(bundled),
+        (Some(_), None, None) => Process::Observed,
+        (None, None, None) => Process::Bundled(Default::default()),
     };
     if let Some(address) = address {
         it.address = address;
@@ -122,7 +129,7 @@ fn judge_source(section: &Section<'_, '_, '_>, origin: &mut Origin) {
 /// Port 0 needs somebody to be told which one was chosen.
 fn judge_open_port(section: &Section<'_, '_, '_>, process: &Process) {
     let remedy = match (process, process.command()) {
-        (Process::Bundled, _) => return,
+        (Process::Bundled(_), _) => return,
         (_, None) => "name the port on which the origin listens",
         (_, Some(command)) => {
             if command.socket != Socket::Own {

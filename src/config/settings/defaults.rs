@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Identity, Incidents, Log, LogFormat, LogLevel,
-    Manners, Origin, OriginDeadlines, OriginLimits, OriginVersion, Pace, Place, Probe, Process,
-    Replay, Restart, Spool, Status, Tls, TlsVersion, UnknownName,
+    Edge, EdgeDeadlines, EdgeLimits, Hang, Hold, Identity, Incidents, Manners, Origin,
+    OriginDeadlines, OriginLimits, OriginVersion, Pace, Place, Probe, Process, Replay, Restart,
+    Spool, Status, Tls, TlsVersion, UnknownName,
 };
 use crate::ground::addr::{EdgeAddr, OriginAddr};
 
@@ -102,7 +102,7 @@ impl Default for Origin {
             queue: 256,
             keep_alive: Some(Duration::from_secs(2)),
             manners: Manners::default(),
-            process: Process::Bundled,
+            process: Process::Bundled(Default::default()),
             deadlines: OriginDeadlines::default(),
             probe: Probe::default(),
             limits: OriginLimits::default(),
@@ -223,17 +223,6 @@ impl Default for Status {
             listen: Some(local(9180)),
             socket: Place::Usual,
             token_file: None,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-            access: true,
-            queries: false,
         }
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Bundled;
+
 /// Who starts the origin.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Process {
     /// Leeward starts the origin that is bundled with it.
-    Bundled,
+    Bundled(Bundled),
     /// Leeward starts this, and it stays in the foreground.
     Command(Command),
     /// Leeward starts this, and it makes itself a daemon.

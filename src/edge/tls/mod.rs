@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 pub use clients::shown_by;
@@ -25,6 +25,14 @@ use crate::ground::published::Published;
 
 /// The application protocols, by preference. A client of HTTP/1.0 may name its own alone (`curl --http1.0` does).
 pub const ALPN: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
+
+/// The number of the version that was agreed on.
+pub fn version(agreed: Option<ProtocolVersion>) -> &'static str {
+    match agreed {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    }
+}
 
 /// Why TLS cannot be spoken as configured.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -116,7 +116,8 @@ impl Errand {
         }
         self.pass().map_err(Stop::Lost)?;
         tally.time(Span::Wait, deadline::now() - begun);
-        let visit = self.thread.page.enter(self.request.clone());
+        let id = self.taken.head.trail.id.clone();
+        let visit = self.thread.page.enter(self.request.clone(), id);
         let asked = deadline::now();
         let fits = || {
             tally.count(Count::ExchangesContinued);

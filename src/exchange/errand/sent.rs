@@ -5,10 +5,9 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::exchange::answer::{AnswerHead, Reader};
-use crate::exchange::outcome::Visits;
+use crate::exchange::outcome::{Steps, Visits};
 use crate::ground::failure::{Cause, Failure, Phase};
 
 /// What came of an errand, as far as the client is concerned.
@@ -18,10 +17,8 @@ pub struct Answer {
     pub result: Result<(AnswerHead, Reader), Failure>,
     /// What it went through.
     pub visits: Visits,
-    /// How long it waited for leave.
-    pub wait: Option<Duration>,
-    /// From the leave to the head of the answer.
-    pub origin: Option<Duration>,
+    /// How long that took, step by step.
+    pub steps: Steps,
     /// Where to learn what became of the errand since, where its body goes on behind the head.
     pub course: Option<Arc<Course>>,
 }
@@ -73,8 +70,7 @@ impl<E: Future<Output = ()> + Send + 'static> Future for Sent<E> {
             None if is_done => Poll::Ready(Answer {
                 result: Err(Failure::edge(Phase::Drain, Cause::NotReady)),
                 visits: Visits::default(),
-                wait: None,
-                origin: None,
+                steps: Steps::default(),
                 course: None,
             }),
             None => Poll::Pending,

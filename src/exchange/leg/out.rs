@@ -21,6 +21,8 @@ pub struct Out {
     /// Where the rest comes from.
     body: Option<Sending>,
     is_chunked: bool,
+    /// The connection took no more, the last time.
+    was_full: bool,
 }
 
 const LINE_END: Bytes = Bytes::from_static(b"\r\n");
@@ -35,6 +37,7 @@ impl Out {
             behind: Bytes::new(),
             body: message.body,
             is_chunked: message.is_chunked,
+            was_full: false,
         }
     }
 
@@ -61,7 +64,15 @@ impl Out {
                     false => Poll::Ready(Ok(())),
                 };
             }
-            let written = ready!(self.poll_some(to, cx)).map_err(LegError::Broken)?;
+            let Poll::Ready(written) = self.poll_some(to, cx) else {
+                self.was_full = true;
+                return Poll::Pending;
+            };
+            let written = written.map_err(LegError::Broken)?;
+            if std::mem::take(&mut self.was_full) {
+                // There is room again: the origin reads. What fits without that lies in the kernel, for all we know.
+                self.body.iter().for_each(Sending::is_read);
+            }
             if written == 0 {
                 let error = io::ErrorKind::WriteZero.into();
                 return Poll::Ready(Err(LegError::Broken(error)));

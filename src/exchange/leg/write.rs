@@ -48,6 +48,11 @@ impl HeadWriter {
 
     /// One field.
     pub fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.written(name, value.as_bytes());
+    }
+
+    /// One field, whose value is known to be good.
+    pub fn written(&mut self, name: &HeaderName, value: &[u8]) {
         let name = name.as_str().as_bytes();
         self.out.reserve(name.len() + value.len() + 4);
         match self.is_title_case {
@@ -55,7 +60,7 @@ impl HeadWriter {
             false => self.out.put_slice(name),
         }
         self.out.put_slice(b": ");
-        self.out.put_slice(value.as_bytes());
+        self.out.put_slice(value);
         self.out.put_slice(b"\r\n");
     }
 

@@ -20,7 +20,8 @@ use tokio::time::{sleep, timeout};
 use super::{Exchanges, Shared};
 use crate::config::Settings;
 use crate::config::pages::Pages;
-use crate::ground::addr::ClientAddr;
+use crate::config::settings::Access;
+use crate::ground::addr::{Client, ClientAddr};
 use crate::ground::deadline;
 use crate::ground::fate::Fate;
 use crate::ground::ledger::{Count, Ledger, Loss};
@@ -77,7 +78,7 @@ struct World {
 impl World {
     fn begin(seed: u64) -> Self {
         let mut settings = Settings::default();
-        settings.log.access = false;
+        settings.log.access = Access::Off;
         // Other threads know nothing of the paused time.
         settings.spool.disk = 0;
         let settings = Arc::new(settings);
@@ -97,6 +98,7 @@ impl World {
             origin.clone(),
             Reserve::boundless(),
             Pages::default(),
+            None,
         );
         Self {
             exchanges: Exchanges::new(shared.clone(), &ledger, 1),
@@ -279,7 +281,10 @@ impl World {
 
 /// Asks, and judges what comes.
 async fn asks(exchanges: &Exchanges, asked: Asked, mut random: Random, seen: &Mutex<Seen>) -> End {
-    let client = ClientAddr(([10, 0, 0, 7], 1).into());
+    let client = Client {
+        addr: ClientAddr(([10, 0, 0, 7], 1).into()),
+        tls: "1.3",
+    };
     let body = match asked.kind {
         Kind::Post => Bytes::from_static(&[7; 1000]),
         _ => Bytes::new(),

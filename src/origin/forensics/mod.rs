@@ -9,6 +9,7 @@ mod blame;
 mod calls;
 #[cfg(test)]
 mod captive;
+mod deadlock;
 mod descriptor;
 mod findings;
 #[cfg(test)]
@@ -34,11 +35,11 @@ pub use sentence::sentence;
 pub use server::{Server, server};
 pub use sockets::{
     AcceptQueue, ByState, Holder, Holders, Listening, SocketRow, TcpRow, TcpState, Traffic,
-    UnixRow, accept_queue, connection, holders, who_holds,
+    UnixRow, accept_queue, connection, holders, holders_with,
 };
 pub use stat::{Pressure, RunState};
 pub use strain::{Strain, strain};
-pub use stuck::{Stuck, stuck};
+pub use stuck::{On, Stuck, stuck};
 pub use syscall::{Call, Syscall, WaitKind};
 pub use thread::{Movement, Thread};
 pub use vital::{Vital, descriptor_limit, is_dying, is_stopped, parent, vital};

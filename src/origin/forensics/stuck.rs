@@ -1,8 +1,9 @@
-//! Whether one connection holds the whole origin, so that no patience will help. Pure.
+//! Whether one connection holds the whole origin, or its threads hold each other, so that no patience will help. Pure.
 
 use std::net::SocketAddr;
 
 use super::blame::{Blame, Why, blame};
+use super::deadlock::locked_in;
 use super::findings::Findings;
 use super::seen::Seen;
 use super::sockets::SocketRow;
@@ -10,31 +11,73 @@ use super::syscall::{Syscall, WaitKind};
 use super::thread::{Movement, Thread};
 use crate::origin::pid::Pid;
 
-/// A connection that holds the whole origin.
+/// What holds the whole origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
+    waits: Vec<Wait>,
+    /// What holds it, in a few words.
+    pub told: String,
+    /// Whom it waits for.
+    pub on: On,
+}
+
+/// Whom a wait without an end is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// The other end of a connection. It may be on this host, and be kept from its work by what keeps all others.
+    Peer,
+    /// Nobody but itself: however the host is, that does not change.
+    Itself,
+}
+
+/// The wait of one thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wait {
     tid: Pid,
     call: Syscall,
     turns: Option<u64>,
-    /// What holds it, in a few words.
-    pub told: String,
 }
 
 impl Stuck {
-    /// Whether it is still the same wait: the same thread, in the same call, without a turn on a processor since.
+    /// Whether they are still the same waits: the same threads, in the same calls, without a turn on a processor since.
     pub fn goes_on(&self, later: &Self) -> bool {
-        let same_turns = self.turns.is_some() && self.turns == later.turns;
-        self.tid == later.tid && self.call == later.call && same_turns
+        let is_known = |wait: &Wait| wait.turns.is_some();
+        self.waits == later.waits && self.waits.iter().all(is_known)
+    }
+}
+
+impl Wait {
+    /// The wait of a thread that is in a system call.
+    pub(super) fn of(thread: &Thread) -> Option<Self> {
+        Some(Self {
+            tid: thread.tid,
+            call: thread.syscall()?.clone(),
+            turns: thread.turns,
+        })
     }
 }
 
 /// The connection that holds the whole origin, if one does: a thread reads from it or writes to it and does not wake, no
 /// other thread is there to take the next connection, and somebody waits for just that. `is_ours` tells the ends of
-/// requests under way that are wholly sent, so that whoever reads more from them waits for what never comes.
+/// requests under way that are wholly sent, so that whoever reads more from them waits for what never comes. Or threads
+/// that are locked in: all of them wait for locks that only they could release, while there is an answer it `owes`.
 ///
-/// `None`, too, where a thread could not be seen: what is not known is no proof. A lock, a database, a disk, a sleep may
-/// still end, and a server that waits for events may have a reason not to look at its door.
-pub fn stuck(findings: &Findings, is_ours: impl Fn(SocketAddr) -> bool) -> Option<Stuck> {
+/// `None`, too, where a thread could not be seen: what is not known is no proof. Another lock, a database, a disk, a sleep
+/// may still end, and a server that waits for events may have a reason not to look at its door.
+pub fn stuck(
+    findings: &Findings,
+    owes: bool,
+    is_ours: impl Fn(SocketAddr) -> bool,
+) -> Option<Stuck> {
+    let waits = |queue: &super::AcceptQueue| queue.waiting > 0;
+    let queue = findings.door.queue.known().and_then(Option::as_ref);
+    let somebody_waits = queue.is_some_and(waits);
+    if (owes || somebody_waits)
+        && let Some((waits, told)) = locked_in(findings)
+    {
+        let on = On::Itself;
+        return Some(Stuck { waits, told, on });
+    }
     if findings.truncated.is_some() || !findings.processes.iter().all(is_helpless) {
         return None;
     }
@@ -43,18 +86,15 @@ pub fn stuck(findings: &Findings, is_ours: impl Fn(SocketAddr) -> bool) -> Optio
     let thread = blamed
         .thread
         .filter(|_| blamed.is_conclusive(&findings.door))?;
-    let waits = |queue: &super::AcceptQueue| queue.waiting > 0;
-    let somebody_waits = findings.door.queue.known()?.as_ref().is_some_and(waits);
     let reads_from_us =
         blamed.why == Why::Reading && thread.tcp().is_some_and(|row| is_ours(row.peer));
     if !(somebody_waits || reads_from_us) || !is_shut(&blamed, thread) {
         return None;
     }
     Some(Stuck {
-        tid: thread.tid,
-        call: thread.syscall()?.clone(),
-        turns: thread.turns,
+        waits: vec![Wait::of(thread)?],
         told: told(&blamed, thread),
+        on: On::Peer,
     })
 }
 
@@ -101,6 +141,7 @@ fn told(blamed: &Blame<'_>, thread: &Thread) -> String {
 mod tests {
     use super::super::scene::{self, call, thread};
     use super::super::sockets::AcceptQueue;
+    use super::super::syscall::Call;
     use super::*;
 
     fn reader() -> Thread {
@@ -119,7 +160,7 @@ mod tests {
             waiting,
             limit: None,
         }));
-        stuck(&findings, |_| ours)
+        stuck(&findings, false, |_| ours)
     }
 
     #[test]
@@ -146,6 +187,24 @@ mod tests {
         assert_eq!(found(vec![reader(), scene::spinning(101)], 1, false), None);
         let helpless = vec![reader(), thread(101, call("futex", 0))];
         assert!(found(helpless, 1, false).is_some());
+    }
+
+    #[test]
+    fn who_is_locked_in_is_stuck_where_somebody_waits_for_it() {
+        let of = |owes, waiting| {
+            let mut locked = thread(100, call("futex", 0));
+            if let Seen::Known(Call::Inside(call)) = &mut locked.call {
+                call.arguments = [0x7f00, 128, 2, 0, 0, 0];
+            }
+            let mut findings = scene::findings(vec![locked]);
+            findings.door.queue = Seen::Known(Some(AcceptQueue {
+                waiting,
+                limit: None,
+            }));
+            stuck(&findings, owes, |_| false).is_some()
+        };
+        assert!(of(true, 0) && of(false, 1));
+        assert!(!of(false, 0), "nobody asked it anything");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use super::fill;
+use super::{Speaker, fill};
 use crate::config::settings::{self, Socket};
 use crate::ground::addr::OriginAddr;
 use crate::origin::cgroup::Leaf;
 use crate::origin::group::{Group, launched, obituary};
 use crate::origin::held::HeldSocket;
-use crate::origin::output::Output;
+use crate::origin::output::{Output, Voice};
 use crate::origin::{leftover, orphans};
 
 /// The process group of a command that stays in the foreground, and what it says.
@@ -36,6 +36,7 @@ impl Child {
         limits: &settings::Restart,
         leaf: Option<Leaf>,
         held: Option<&HeldSocket>,
+        speaker: Speaker,
     ) -> io::Result<Self> {
         let mut options: Vec<&str> = Vec::new();
         match command.socket {
@@ -64,7 +65,12 @@ impl Child {
         it.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = Group::start(&mut it)?;
         let (stdout, stderr) = group.pipes();
-        match Output::listen(stdout, stderr) {
+        let voice = Voice {
+            is_logged: speaker.is_logged,
+            generation: speaker.generation,
+            pid: group.pid(),
+        };
+        match Output::listen(stdout, stderr, voice) {
             Ok(output) => Ok(Self {
                 group,
                 output,

@@ -69,7 +69,7 @@ impl Hooked {
         let ran = carry_out(command, Vec::new(), timeout, KEPT, Remains::Kept).await;
         let took = Duration::from_secs_f64(ran.took_seconds);
         for line in &ran.output {
-            tracing::info!(target: "leeward::origin", "hook: {line}");
+            tracing::info!(target: "hook", "{line}");
         }
         if ran.is_good {
             tracing::info!(?took, "`{}` {}", ran.command, ran.end);

@@ -41,6 +41,15 @@ pub enum Process {
     Foreign(Foreign),
 }
 
+/// Whose output it is that is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speaker {
+    /// Its generation.
+    pub generation: u64,
+    /// Whether its lines go into the log.
+    pub is_logged: bool,
+}
+
 /// What became of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -69,8 +78,9 @@ impl Process {
         limits: &settings::Restart,
         leaf: Option<Leaf>,
         held: Option<&HeldSocket>,
+        speaker: Speaker,
     ) -> io::Result<Self> {
-        let child = Child::spawn(command, address, limits, leaf, held)?;
+        let child = Child::spawn(command, address, limits, leaf, held, speaker)?;
         Ok(match daemon {
             None => Self::Child(child),
             Some(daemon) => {

@@ -86,18 +86,20 @@ impl Supervisor {
             // A debugger may let it go on.
             Some(Fate::Kept) => Ladder::Term(Duration::ZERO),
         };
-        if let Some((_, ender)) = current.open.take() {
+        if let Some((generation, ender)) = current.open.take() {
             let address = &self.watch.board.view.address;
             let held = self.watch.held.as_ref();
-            let unread = match verdict {
-                // The kernel has let go of all it had.
-                Verdict::Exited if held.is_none() => Unread::default(),
-                _ if is_final => Unread::default(),
-                _ => {
+            let unread = match is_final {
+                true => Unread::default(),
+                false => {
+                    let dying = (&current.process, generation.number);
                     let roster = &self.watch.roster;
-                    unread::prove(&current.process, address, roster, ladder, held).await
+                    unread::prove(dying, address, roster, ladder, held).await
                 }
             };
+            if let Some(incident) = &mut incident {
+                incident.unread.clone_from(&unread.visits);
+            }
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
                 tracing::warn!("what the origin has not read is still in its reach; KILL follows");

@@ -147,13 +147,15 @@ impl Standby {
     pub(super) async fn take(&mut self, origin: &settings::Origin) -> Option<Box<There>> {
         let now = deadline::now();
         let due = Spare::Due(self.pace.next(now));
-        let there = match std::mem::replace(&mut self.spare, due) {
+        let mut there = match std::mem::replace(&mut self.spare, due) {
             Spare::There(it) if it.is_well => it,
             other => {
                 self.spare = other;
                 return None;
             }
         };
+        // Nobody drives what its senses are asking just now, and a serial one would wait for the end of that.
+        there.current.senses.hush();
         let by = Deadline::after(now, LAST_PROOF);
         let reading = probe::ask(&there.address, origin, by).await;
         if matches!(reading, Reading::Answered { .. }) {

@@ -12,7 +12,7 @@ use crate::origin::herald::Herald;
 use crate::origin::lifecycle::Event;
 use crate::origin::orphans::{GENERATION, Living};
 use crate::origin::pid::Pid;
-use crate::origin::process::{Keeper, Process, Wanted, fill};
+use crate::origin::process::{Keeper, Process, Speaker, Wanted, fill};
 use crate::origin::renewal::Renewal;
 use crate::origin::roster::Roster;
 use crate::origin::senses::{Senses, listening};
@@ -117,7 +117,11 @@ impl Supervisor {
             let mark = (GENERATION.to_owned(), number.to_string());
             command.environment.extend([mark]);
         }
-        Process::spawn(&command, daemon, address, restart, leaf, held)
+        let speaker = Speaker {
+            generation: number,
+            is_logged: self.watch.settings.log.origin,
+        };
+        Process::spawn(&command, daemon, address, restart, leaf, held, speaker)
     }
 
     /// The generation of a process that was started just now.

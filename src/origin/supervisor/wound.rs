@@ -39,6 +39,7 @@ impl Supervisor {
         let downtime = now - wound.shut;
         tracing::info!(?downtime, "requests reach the origin again");
         let Some(mut incident) = wound.incident else {
+            self.watch.board.view.toll.downtime += downtime;
             return;
         };
         let paid = Cost::so_far(&self.watch.ledger).since(wound.before);

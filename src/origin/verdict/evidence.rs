@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::origin::forensics::On;
+
 /// What the process is seen doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
@@ -49,7 +51,7 @@ pub struct Evidence {
     pub processor_share: Option<f64>,
     /// The share of time its threads were ready to run and did not, since the last sample.
     pub starved_share: Option<f64>,
-    /// For how long questions have been without any sign of life: an answer, or a byte moved on any visit.
+    /// For how long questions have been without any sign of life: an answer, or a byte given or read on any visit.
     /// Zero when nothing is asked.
     pub silence: Duration,
     /// For how long nobody has been listening.
@@ -60,7 +62,7 @@ pub struct Evidence {
     pub in_flight: usize,
     /// For how long every probe found all slots in use.
     pub full_for: Duration,
-    /// Time since a byte moved on any visit, if one ever did.
+    /// Time since the origin gave or read a byte on any visit, if it ever did.
     pub quiet: Option<Duration>,
     /// Connections waiting to be accepted, if that could be seen.
     pub accept_queue: Option<u32>,
@@ -87,6 +89,8 @@ pub struct Held {
     pub by: String,
     /// For how long it has been seen to go on, without a break.
     pub length: Duration,
+    /// Whom it waits for.
+    pub on: On,
 }
 
 /// Above this share of the time spent waiting for a processor, silence is the host's fault.

@@ -2,6 +2,8 @@
 
 mod classic;
 mod families;
+mod origin;
+mod own;
 
 use std::fmt;
 
@@ -13,9 +15,6 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::{ByWord, Snapshot};
-use crate::origin::verdict::Verdict;
-use crate::origin::view::Readiness;
-use crate::origin::{Stance, State};
 use families::{Families, Written};
 
 /// In which text the metrics are told.
@@ -75,7 +74,8 @@ impl Collector for Exposed {
         leeward(&mut families, &self.0)?;
         edge(&mut families, &self.0)?;
         exchanges(&mut families, &self.0)?;
-        origin(&mut families, &self.0)
+        origin::all(&mut families, &self.0)?;
+        own::all(&mut families, &self.0)
     }
 }
 
@@ -89,7 +89,20 @@ fn leeward(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let waiting = Some(all.configuration.waits_for_restart.len() as u64);
     to.gauge("leeward_configuration_waiting", help, PLAIN, waiting)?;
     let help = "Time since Leeward started.";
-    to.gauge("leeward_uptime", help, SECONDS, Some(all.uptime_seconds))
+    to.gauge("leeward_uptime", help, SECONDS, Some(all.uptime_seconds))?;
+    let toll = &all.toll;
+    let help = "Incidents opened, by verdict.";
+    to.counters("leeward_incidents", help, PLAIN, "verdict", &toll.opened)?;
+    let help = "Incidents that are over.";
+    to.counter("leeward_incidents_closed", help, PLAIN, toll.closed)?;
+    let help = "From the first sign to the verdict, over all incidents that are over.";
+    let detection = toll.detection_seconds;
+    to.counter("leeward_incidents_detection", help, SECONDS, detection)?;
+    let help = "Time for which requests did not reach the origin because its process was replaced; a replacement counts when it is over.";
+    let downtime = toll.downtime_seconds;
+    to.counter("leeward_origin_downtime", help, SECONDS, downtime)?;
+    let help = "Incidents, or parts of them, that could not be written to the journal.";
+    to.counter("leeward_incidents_unwritten", help, PLAIN, toll.unwritten)
 }
 
 fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
@@ -97,6 +110,12 @@ fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Client connections that are open.";
     let open = Some(connections.open);
     to.gauge("leeward_connections_open", help, PLAIN, open)?;
+    let help = "Client connections that are open, by what they are at.";
+    let doing = &connections.doing;
+    to.gauges("leeward_connections", help, PLAIN, "doing", doing)?;
+    let help = "Client connections that may be open at once.";
+    let limit = Some(connections.limit);
+    to.gauge("leeward_connections_limit", help, PLAIN, limit)?;
     let help = "Client connections accepted.";
     let accepted = connections.accepted;
     to.counter("leeward_connections_accepted", help, PLAIN, accepted)?;
@@ -144,6 +163,8 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     to.gauge("leeward_exchanges_in_flight", help, PLAIN, in_flight)?;
     let help = "Exchanges begun.";
     to.counter("leeward_exchanges", help, PLAIN, exchanges.begun)?;
+    let help = "Exchanges ended.";
+    to.counter("leeward_exchanges_ended", help, PLAIN, exchanges.ended)?;
     let help = "Exchanges that waited for a shut gate.";
     to.counter("leeward_exchanges_held", help, PLAIN, exchanges.held)?;
     let help = "Requests sent to the origin a second time.";
@@ -165,6 +186,9 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests without a good answer because of the origin, by reason.";
     let lost = &traffic.lost;
     to.counters("leeward_requests_lost", help, PLAIN, "reason", lost)?;
+    let help = "Exchanges that are traced, by what became of telling the collector.";
+    let traced = &traffic.traced;
+    to.counters("leeward_traced_exchanges", help, PLAIN, "result", traced)?;
     let help = "Body bytes, by direction.";
     to.counters("leeward", help, BYTES, "direction", &traffic.bytes)?;
     let help = "How long the parts of an exchange took.";
@@ -175,8 +199,14 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Requests that wait for a slot at the origin.";
     let queued = Some(all.waiting.queued);
     to.gauge("leeward_requests_queued", help, PLAIN, queued)?;
+    let help = "Requests that may wait for a slot.";
+    let limit = Some(all.waiting.queued_limit);
+    to.gauge("leeward_requests_queued_limit", help, PLAIN, limit)?;
     let help = "Requests that wait for the gate to open.";
     to.gauge("leeward_requests_held", help, PLAIN, Some(all.waiting.held))?;
+    let help = "Requests that may wait for the gate to open.";
+    let limit = Some(all.waiting.held_limit);
+    to.gauge("leeward_requests_held_limit", help, PLAIN, limit)?;
     let help = "Bodies at rest, by where.";
     let used = ByWord(vec![
         ("memory", all.spool.used_bytes as u64),
@@ -185,66 +215,10 @@ fn exchanges(to: &mut Families<'_>, all: &Snapshot) -> Written {
     to.gauges("leeward_spool", help, BYTES, "where", &used)?;
     let help = "What all bodies together may take of memory.";
     let budget = Some(all.spool.budget_bytes);
-    to.gauge("leeward_spool_budget", help, BYTES, budget)
-}
-
-fn origin(to: &mut Families<'_>, all: &Snapshot) -> Written {
-    let origin = &all.origin;
-    let help = "The state of the origin: 1 for the present one, 0 for the others.";
-    let state = |state: State| (state.word(), u32::from(state == origin.state));
-    let states = ByWord(State::ALL.map(state).to_vec());
-    to.gauges("leeward_origin_state", help, PLAIN, "state", &states)?;
-    let help = "Where the operator has put the origin: 1 for where it is, 0 for the others.";
-    let stance = |word: &'static str| (word, u32::from(word == origin.stance));
-    let stances = ByWord(Stance::WORDS.map(stance).to_vec());
-    to.gauges("leeward_origin_stance", help, PLAIN, "stance", &stances)?;
-    let help = "What is believed of the origin: 1 for the present verdict, 0 for the others.";
-    let verdict = |it: Verdict| (it.word(), u32::from(Some(it) == origin.verdict));
-    let verdicts = ByWord(Verdict::ALL.map(verdict).to_vec());
-    to.gauges("leeward_origin_verdict", help, PLAIN, "verdict", &verdicts)?;
-    if let Some(standby) = &origin.standby {
-        let help = "The standby: 1 for how it is, 0 for the others.";
-        let readiness = |it: Readiness| (it.word(), u32::from(it.word() == standby.readiness));
-        let all = ByWord(Readiness::ALL.map(readiness).to_vec());
-        to.gauges("leeward_origin_standby", help, PLAIN, "readiness", &all)?;
-    }
-    let help = "1 while requests reach the origin.";
-    let up = Some(u32::from(origin.up));
-    to.gauge("leeward_origin_up", help, PLAIN, up)?;
-    let help = "How many lives of the origin there were; 0 before the first.";
-    let generation = Some(origin.generation);
-    to.gauge("leeward_origin_generation", help, PLAIN, generation)?;
-    let help = "Lives of the origin that ended, by verdict.";
-    let restarts = &origin.restarts;
-    to.counters("leeward_origin_restarts", help, PLAIN, "verdict", restarts)?;
-    let help = "Probes of the origin, by result.";
-    let probes = &origin.probes;
-    to.counters("leeward_origin_probes", help, PLAIN, "result", probes)?;
-    let help = "Deadlines that the origin missed, by phase.";
-    let missed = &all.traffic.origin_timeouts;
-    to.counters("leeward_origin_timeouts", help, PLAIN, "phase", missed)?;
-    let help = "Time for which a client's pace kept the origin waiting; streams and tunnels only.";
-    let stall = all.traffic.origin_client_stall_seconds;
-    to.counter("leeward_origin_client_stall", help, SECONDS, stall)?;
-    let help = "Resident memory of the origin.";
-    to.gauge("leeward_origin_memory", help, BYTES, origin.memory_bytes)?;
-    let help = "Open descriptors of the origin.";
-    let descriptors = origin.descriptors;
-    to.gauge("leeward_origin_descriptors", help, PLAIN, descriptors)?;
-    let help = "Threads of the origin.";
-    to.gauge("leeward_origin_threads", help, PLAIN, origin.threads)?;
-    let help = "Connections of the origin that their clients have ended and it has not.";
-    to.gauge("leeward_origin_close_wait", help, PLAIN, origin.close_wait)?;
-    let help = "Connections the origin has yet to accept.";
-    let waiting = origin.accept_queue;
-    to.gauge("leeward_origin_accept_queue", help, PLAIN, waiting)?;
-    let help = "Requests the origin works on at once, at the most.";
-    let concurrency = origin.concurrency;
-    let slots = concurrency.map(|of| of.slots);
-    to.gauge("leeward_origin_slots", help, PLAIN, slots)?;
-    let help = "Slots of the origin in use.";
-    let busy = concurrency.and_then(|of| of.busy);
-    to.gauge("leeward_origin_slots_busy", help, PLAIN, busy)
+    to.gauge("leeward_spool_budget", help, BYTES, budget)?;
+    let help = "What all bodies together may take of the disk.";
+    let limit = all.spool.disk_limit_bytes;
+    to.gauge("leeward_spool_disk_limit", help, BYTES, limit)
 }
 
 #[cfg(test)]
@@ -311,6 +285,26 @@ mod tests {
             "leeward_streams_open 0",
             "leeward_origin_memory_bytes 18350080",
             "leeward_origin_slots 1",
+            "leeward_exchange_seconds_bucket{le=\"0.0005\",span=\"total\"} 1",
+            "leeward_connections{doing=\"idle\"} 3",
+            "leeward_connections_limit 4096",
+            "leeward_requests_held_limit 256",
+            "leeward_spool_disk_limit_bytes 4294967296",
+            "leeward_incidents_total{verdict=\"hung-blocked\"} 2",
+            "leeward_incidents_closed_total 1",
+            "leeward_incidents_detection_seconds_total 1.6",
+            "leeward_incidents_unwritten_total 0",
+            "leeward_origin_downtime_seconds_total 1.9",
+            "leeward_origin_uptime_seconds 40.0",
+            "leeward_origin_start_seconds 0.14",
+            "leeward_origin_processor_ratio 0.001",
+            "leeward_origin_frozen 0",
+            "leeward_origin_requests{fate=\"held\"} 1",
+            "leeward_origin_requests{fate=\"reach\"} 0",
+            "leeward_origin_limit{of=\"descriptors\"} 1000",
+            "leeward_origin_growth_per_hour{of=\"descriptors\"} 72000.0",
+            "leeward_origin_growth_steady{of=\"descriptors\"} 1",
+            "process_start_time_seconds 1769847300.0",
         ] {
             assert!(text.lines().any(|told| told == line), "{line}\n{text}");
         }

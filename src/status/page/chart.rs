@@ -13,7 +13,7 @@ const WIDTH: f64 = POINTS as f64;
 /// The height of a picture.
 const HEIGHT: f64 = 100.0;
 /// The least and the most time that is drawn, each as a power of ten of seconds.
-const DECADES: (f64, f64) = (-3.0, 2.0);
+const DECADES: (f64, f64) = (-4.0, 2.0);
 
 /// Both pictures. `points` are of the last hour, the oldest first.
 pub(super) fn both(points: &[Point], now: Instant) -> Html {
@@ -100,7 +100,7 @@ fn took(points: &[Point], now: Instant) -> Html {
         ),
         None => "no request ended in this hour".to_owned(),
     };
-    let labels = ["100 s", "10 s", "1 s", "100 ms", "10 ms", "1 ms"];
+    let labels = ["100 s", "10 s", "1 s", "100 ms", "10 ms", "1 ms", "100 µs"];
     figure("How long they took", &said, drawn, &labels)
 }
 
@@ -230,8 +230,8 @@ mod tests {
     #[test]
     fn each_decade_takes_the_same_height() {
         assert_eq!(up(100.0), 0.0);
-        assert_eq!(up(0.001), HEIGHT);
-        assert_eq!(up(0.1).round(), 60.0);
+        assert_eq!(up(0.0001), HEIGHT);
+        assert_eq!(up(0.1).round(), 50.0);
         assert_eq!((up(0.0), up(1e9)), (HEIGHT, 0.0));
     }
 

@@ -86,10 +86,17 @@ impl<'a> Day<'a> {
             true => format!("{span}. In the last 24 hours"),
             false => span,
         };
-        let lost = if lost == 0 {
-            "none".to_owned()
-        } else {
-            number(lost)
+        let paid = match (held, lost) {
+            (0, 0) => "no request was held or lost".to_owned(),
+            (_, 0) => format!(
+                "{} held until it answered again, none lost",
+                counted(held, "request")
+            ),
+            _ => format!(
+                "{} held until it answered again, {} lost",
+                counted(held, "request"),
+                number(lost)
+            ),
         };
         let open = if open == 0 {
             String::new()
@@ -97,11 +104,10 @@ impl<'a> Day<'a> {
             format!(", {open} not over yet")
         };
         format!(
-            "{begun}: {} ({}), down for {} in all{open}; {} held, {lost} lost.",
+            "{begun}: {} ({}), down for {} in all{open}; {paid}.",
             counted(self.incidents.len() as u64, "incident"),
             causes.join(", "),
             length(down),
-            counted(held, "request"),
         )
     }
 
@@ -136,9 +142,11 @@ impl<'a> Day<'a> {
         let mut hours = Html::new();
         for hour in [24, 18, 12, 6, 0] {
             let at = self.now - jiff::SignedDuration::from_hours(hour);
+            let zone = if hour == 0 { " UTC" } else { "" };
             hours = hours
                 .raw("<span>")
                 .text(&format!("{at:.0}")[11..16])
+                .raw(zone)
                 .raw("</span>");
         }
         line.raw("</svg><div class=\"hours\" aria-hidden=\"true\">")
@@ -188,7 +196,7 @@ mod tests {
         assert_eq!(
             told(&all, 1e6),
             "In the last 24 hours: 3 incidents (2 × hung-blocked, exited), down for 3.8 s in all; \
-             30 requests held, 2 lost."
+             30 requests held until it answered again, 2 lost."
         );
         assert_eq!(
             told(&[], 1e6),
@@ -202,7 +210,7 @@ mod tests {
         assert_eq!(
             told(&open, 60.0),
             "Leeward has run for 1 min 0 s. In the last 24 hours: 1 incident (stopped), down for 0 s in all, \
-             1 not over yet; 10 requests held, none lost."
+             1 not over yet; 10 requests held until it answered again, none lost."
         );
     }
 

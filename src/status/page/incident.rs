@@ -19,18 +19,22 @@ pub(in super::super) fn render(id: &str, incident: &Value) -> String {
         .map(|it| moment(&it))
         .unwrap_or_default();
     let verdict = word(&incident["judgement"]["verdict"]).unwrap_or_default();
+    let over = match incident["ending"].is_null() {
+        true => "not over yet",
+        false => "over",
+    };
     let mut body = Html::new()
-        .raw("<section class=\"bad\" aria-labelledby=\"incident\"><h1 class=\"title\" id=\"incident\">")
-        .text(&verdict)
-        .raw("</h1><p class=\"soft\">")
-        .text(&opened)
-        .raw("</p><p class=\"lead story\">")
+        .raw("<section class=\"opening\" aria-labelledby=\"incident\"><h1 class=\"story\" id=\"incident\">")
         .text(&sentence)
-        .raw("</p></section>");
+        .raw("</h1><p><span class=\"tag\">")
+        .text(&verdict)
+        .raw("</span> <span class=\"soft\">")
+        .text(&format!("{opened}, {over}"))
+        .raw("</span></p></section>");
     body = body
         .add(facts("What it cost", &story::costs(incident)))
         .add(facts("Why it was believed", &story::judged(incident)))
-        .add(visits(list(&incident["visits"])));
+        .add(visits(incident));
     for process in list(&incident["findings"]["processes"]) {
         body = body.add(threads(process));
     }
@@ -72,7 +76,8 @@ fn facts(title: &str, rows: &[(&'static str, String)]) -> Html {
     section(title, inner.raw("</dl>"))
 }
 
-fn visits(visits: &[Value]) -> Html {
+fn visits(incident: &Value) -> Html {
+    let visits = list(&incident["visits"]);
     if visits.is_empty() {
         return Html::new();
     }
@@ -88,7 +93,10 @@ fn visits(visits: &[Value]) -> Html {
             .raw("<tr><td><code>")
             .text(&request)
             .raw("</code> ")
-            .text(&format!("(visit {number})"))
+            .text(&format!(
+                "(visit {number}{})",
+                story::unread(incident, visit)
+            ))
             .raw("</td><td>")
             .text(&told("age"))
             .raw("</td><td>")

@@ -34,24 +34,32 @@ fn rows(list: &[Summary]) -> Html {
     }
     let mut items = Html::new().raw("<ol class=\"incidents\">\n");
     for incident in list {
-        let cost = match incident.downtime_seconds {
-            Some(downtime) => format!("down for {}{}", length(downtime), requests(incident)),
-            None => "not over yet".to_owned(),
-        };
         items = items
             .raw("<li><a href=\"/incidents/")
             .text(&incident.id)
             .raw("\">")
             .add(time(&incident.opened))
-            .raw("</a> <span class=\"tag\">")
-            .text(&incident.verdict)
-            .raw("</span> <span class=\"soft\">")
-            .text(&cost)
-            .raw("</span><p>")
+            .raw("</a> ")
+            .add(cost(incident))
+            .raw("<p>")
             .text(&incident.sentence)
             .raw("</p></li>\n");
     }
     items.raw("</ol>")
+}
+
+/// The verdict, and what it cost.
+pub(super) fn cost(incident: &Summary) -> Html {
+    let cost = match incident.downtime_seconds {
+        Some(downtime) => format!("down for {}{}", length(downtime), requests(incident)),
+        None => "not over yet".to_owned(),
+    };
+    Html::new()
+        .raw("<span class=\"tag\">")
+        .text(&incident.verdict)
+        .raw("</span> <span class=\"soft\">")
+        .text(&cost)
+        .raw("</span>")
 }
 
 /// What it cost the clients, after a colon; nothing where that is not known.

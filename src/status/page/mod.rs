@@ -27,7 +27,7 @@ pub(super) use lists::incidents as shelf;
 /// The policy of all pages: nothing is loaded and nothing runs but their own style, script and icon, and the script may
 /// ask nobody but us.
 pub(super) const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-l33K8D2PlPkcXmnXvMcJQZmtpJSS7yr6LYHIcK78fvg='; \
+    style-src 'sha256-G4Cd3saxxp3wKvy4vifFvoHBif+BLZnhcKX2htd6Ik4='; \
     script-src 'sha256-Lx/kV9tj6IFR9xEqXcFrMkpFduqwAWOeftNAM09yHqg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -199,22 +199,30 @@ fn latest(incident: Option<&Summary>) -> Html {
         .add(time(&incident.opened))
         .raw("</h2><p class=\"story\">")
         .text(&incident.sentence)
+        .raw("</p><p>")
+        .add(lists::cost(incident))
         .raw(" <a href=\"/incidents/")
         .text(&incident.id)
         .raw("\">The whole story</a></p></section>")
 }
 
 fn figures(all: &Snapshot) -> Html {
-    let traffic = &all.traffic;
-    let lost = traffic.lost.total();
+    let exchanges = &all.traffic.exchanges;
+    let lost = all.traffic.lost.total();
+    let down = all.toll.downtime_seconds;
     let figures = [
-        ("requests in flight", traffic.exchanges.in_flight, false),
-        ("waiting for a slot", all.waiting.queued as u64, false),
-        ("held at the gate", all.waiting.held as u64, false),
-        ("replayed", traffic.exchanges.replayed, false),
-        ("continued", traffic.exchanges.continued, false),
-        ("lost", lost, lost > 0),
-        ("restarts", all.origin.restarts.total(), false),
+        ("requests in flight", number(exchanges.in_flight), false),
+        (
+            "waiting for a slot",
+            number(all.waiting.queued as u64),
+            false,
+        ),
+        ("held at the gate", number(all.waiting.held as u64), false),
+        ("replayed", number(exchanges.replayed), false),
+        ("continued", number(exchanges.continued), false),
+        ("lost", number(lost), lost > 0),
+        ("restarts", number(all.origin.restarts.total()), false),
+        ("down in all", length(down), false),
     ];
     let mut row = Html::new();
     for (label, value, off) in figures {
@@ -226,7 +234,7 @@ fn figures(all: &Snapshot) -> Html {
             })
             .raw(label)
             .raw("</dt><dd>")
-            .text(&number(value))
+            .text(&value)
             .raw("</dd></div>\n");
     }
     row

@@ -14,6 +14,8 @@ use crate::config::settings::Bound;
 use crate::ground::failure::Party;
 use crate::ground::ledger::Count;
 use crate::origin::incident::Summary;
+use crate::origin::verdict::Verdict;
+use crate::origin::view::Toll;
 
 pub use certificates::CertificateFacts;
 pub use origin::{Concurrency, Fate, Kept, OriginFacts, Probed, Standby, UnderWay};
@@ -55,6 +57,8 @@ pub struct Snapshot {
     pub spool: Spool,
     /// Memory for clients.
     pub memory: Memory,
+    /// What all incidents came to since the start.
+    pub toll: TollFacts,
     /// The certificates that are shown to clients, the default first.
     pub certificates: Vec<CertificateFacts>,
     /// Where the settings are from.
@@ -99,8 +103,12 @@ pub struct DeadlineFacts {
 pub struct Waiting {
     /// For a slot.
     pub queued: usize,
+    /// That may wait for one.
+    pub queued_limit: usize,
     /// For the gate.
     pub held: usize,
+    /// That may wait for it.
+    pub held_limit: usize,
 }
 
 /// A request that is kept from the origin.
@@ -116,6 +124,21 @@ pub struct Quarantined {
     pub ends_in_seconds: f64,
 }
 
+/// What all incidents came to since the start.
+#[derive(Debug, Clone, Serialize)]
+pub struct TollFacts {
+    /// How many were opened, by verdict.
+    pub opened: ByWord,
+    /// How many of them are over.
+    pub closed: u64,
+    /// From the first sign to the verdict, of all that are over.
+    pub detection_seconds: f64,
+    /// For how long requests did not reach the origin because its process was replaced, incident or not.
+    pub downtime_seconds: f64,
+    /// How often one could not be written to the journal.
+    pub unwritten: u64,
+}
+
 /// Bodies at rest, in bytes.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spool {
@@ -125,6 +148,8 @@ pub struct Spool {
     pub budget_bytes: usize,
     /// On disk.
     pub disk_bytes: u64,
+    /// How much there may be of that; absent where bodies never go to the disk.
+    pub disk_limit_bytes: Option<u64>,
 }
 
 /// Memory for clients, in bytes.
@@ -188,7 +213,9 @@ impl Snapshot {
             deadlines: deadlines(source),
             waiting: Waiting {
                 queued: gauges.queued,
+                queued_limit: facts.queue_limit,
                 held: gauges.held,
+                held_limit: facts.hold_limit,
             },
             quarantine: view
                 .quarantine
@@ -205,11 +232,13 @@ impl Snapshot {
                 used_bytes: gauges.spool_used,
                 budget_bytes: facts.spool_budget,
                 disk_bytes: gauges.spool_on_disk,
+                disk_limit_bytes: facts.spool_disk_limit,
             },
             memory: Memory {
                 reserved_bytes: gauges.memory_reserved,
                 limit_bytes: facts.memory_limit,
             },
+            toll: TollFacts::of(&view.toll),
             certificates: gauges
                 .certificates
                 .into_iter()
@@ -222,6 +251,22 @@ impl Snapshot {
                 waits_for_restart: facts.configuration.waits.clone(),
             },
             incidents: view.incidents.clone(),
+        }
+    }
+}
+
+impl TollFacts {
+    pub(in super::super) fn of(toll: &Toll) -> Self {
+        let opened = |verdict: Verdict| {
+            let times = toll.opened.get(&verdict).copied().unwrap_or(0);
+            (verdict.word(), times)
+        };
+        Self {
+            opened: ByWord(Verdict::ALL.map(opened).to_vec()),
+            closed: toll.closed,
+            detection_seconds: seconds(toll.detection),
+            downtime_seconds: seconds(toll.downtime),
+            unwritten: toll.unwritten,
         }
     }
 }

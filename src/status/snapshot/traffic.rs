@@ -33,6 +33,8 @@ pub struct Traffic {
     pub origin_timeouts: ByWord,
     /// Body bytes, by direction.
     pub bytes: ByWord,
+    /// Exchanges that are traced, by what became of telling the collector.
+    pub traced: ByWord,
     /// How long the parts of an exchange took.
     pub spans: ByWord<SpanFacts>,
 }
@@ -162,6 +164,11 @@ impl Traffic {
             ),
             client_timeouts: phases(Count::ClientTimeout),
             origin_timeouts: phases(Count::OriginTimeout),
+            traced: ByWord(vec![
+                ("sent", sum(Count::SpansSent)),
+                ("dropped", sum(Count::SpansDropped)),
+                ("failed", sum(Count::SpansFailed)),
+            ]),
             bytes: ByWord(vec![
                 ("from_clients", sum(Count::BytesFromClients)),
                 ("to_clients", sum(Count::BytesToClients)),
@@ -242,14 +249,14 @@ mod tests {
         assert_eq!(even.longest_seconds, Some(0.075));
         let tail = of(&[(1, 90), (40, 9), (700, 1)]);
         assert_eq!(tail.count, 100);
-        assert_eq!(tail.p50_seconds, Some(0.000556));
+        assert_eq!(tail.p50_seconds, Some(0.000778));
         assert_eq!(tail.p90_seconds, Some(0.001));
         assert_eq!(tail.p99_seconds, Some(0.05));
     }
 
     #[test]
     fn what_is_longer_than_every_bound_is_told_as_the_last_bound() {
-        assert_eq!(of(&[(500_000, 3)]).p99_seconds, Some(120.0));
+        assert_eq!(of(&[(500_000, 3)]).p99_seconds, Some(300.0));
         assert_eq!(of(&[(500_000, 3)]).sum_seconds, 1500.0);
     }
 

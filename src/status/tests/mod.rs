@@ -13,9 +13,11 @@ use crate::config::Settings;
 use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
 use crate::ground::published::Published;
 use crate::origin::cost::Cost;
+use crate::origin::growth::{Growth, Growths, Holding};
 use crate::origin::incident::Summary;
 use crate::origin::pid::Pid;
 use crate::origin::verdict::{Confidence, Judgement, Verdict};
+use crate::origin::view::Toll;
 use crate::origin::{Care, Gate, Origin, Reading, Retention, Shut, State, View, VisitId, Why};
 
 /// A journal that keeps everything.
@@ -52,6 +54,7 @@ pub(super) fn hung() -> Snapshot {
     };
     let mut snapshot = Snapshot::take(&source, now);
     snapshot.origin = OriginFacts::of(&view, &gate, vec![visit], &source.facts.now(), now);
+    snapshot.toll = super::snapshot::TollFacts::of(&view.toll);
     snapshot.incidents = view.incidents;
     snapshot
 }
@@ -84,6 +87,14 @@ fn view(now: Instant) -> View {
     view.threads = Some(1);
     view.processor_share = Some(0.001);
     view.accept_queue = Some(4);
+    view.growths = leak(now);
+    view.toll = Toll {
+        opened: [(Verdict::HungBlocked, 2), (Verdict::Exited, 1)].into(),
+        closed: 1,
+        detection: Duration::from_millis(1600),
+        downtime: Duration::from_millis(1900),
+        unwritten: 0,
+    };
     view.restarts = [(Verdict::HungBlocked, 2), (Verdict::Exited, 1)].into();
     view.probes.answered = 25;
     view.probes.silent = 3;
@@ -103,6 +114,21 @@ fn view(now: Instant) -> View {
         is_on_disk: true,
     }];
     view
+}
+
+/// Twenty descriptors a second, for a minute.
+fn leak(now: Instant) -> Growths {
+    let mut growth = Growth::default();
+    for second in 0..=60 {
+        let at = now - Duration::from_secs(60 - second);
+        growth.note(Holding::Descriptors, 12 + second * 20, at);
+    }
+    Growths(
+        growth
+            .of(Holding::Descriptors, Some(1000), now)
+            .into_iter()
+            .collect(),
+    )
 }
 
 fn shut(now: Instant) -> Gate {
@@ -131,6 +157,9 @@ fn source(started: Instant) -> Source {
         started,
         started_at: "2026-01-31T08:15:00Z".parse().unwrap(),
         spool_budget: 64 << 20,
+        spool_disk_limit: Some(4 << 30),
+        queue_limit: 256,
+        hold_limit: 256,
         connections_limit: 4096,
         memory_limit: Some(1 << 30),
         patience: Duration::from_secs(20),

@@ -45,12 +45,17 @@ pub struct Holders {
 /// Finds every process that listens on `at`, walking all processes but none after `deadline`. Measured at
 /// 2 ms for eighty processes: for an incident, not for every second.
 pub fn holders(at: &Listening, deadline: Instant) -> Seen<Holders> {
+    holders_with(at, &[], deadline)
+}
+
+/// Finds in the same walk who holds one of these `connections`.
+pub fn holders_with(at: &Listening, connections: &[u64], deadline: Instant) -> Seen<Holders> {
     listeners(at).and_then(|rows| {
         let mut seen = Holders {
             listeners: rows.len(),
             ..Holders::default()
         };
-        let mut inodes = Vec::new();
+        let mut inodes = connections.to_vec();
         for row in rows {
             match row {
                 SocketRow::Tcp(row) => {
@@ -69,8 +74,7 @@ pub fn holders(at: &Listening, deadline: Instant) -> Seen<Holders> {
     })
 }
 
-/// Finds every process that holds one of these sockets, as [`holders`] does.
-pub fn who_holds(inodes: &[u64], deadline: Instant, seen: Holders) -> Seen<Holders> {
+fn who_holds(inodes: &[u64], deadline: Instant, seen: Holders) -> Seen<Holders> {
     let mut seen = seen;
     Seen::from_io(fs::read_dir("/proc"), "/proc").map(|entries| {
         let pids = entries
