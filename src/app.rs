@@ -12,18 +12,20 @@ mod collector;
 mod edge_thread;
 mod files_thread;
 mod memory;
+pub mod reload;
 mod watch_thread;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
+use crate::config::Settings;
 use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
 use crate::config::settings::{Bundled, Command, Process};
-use crate::config::{self, Settings};
 use crate::edge::admission::Admission;
 use crate::edge::listener::BindError;
 use crate::edge::tls::{Keyring, TlsFaults};
@@ -33,11 +35,14 @@ use crate::ground::deadline::{self, Deadline};
 use crate::ground::drain::DrainSwitch;
 use crate::ground::heartbeat::Hearts;
 use crate::ground::ledger::Ledger;
+use crate::ground::published::Published;
 use crate::ground::reserve::Reserve;
 use crate::ground::systemd::Notifier;
 use crate::origin::{Journal, Origin, Retention, journal};
+use crate::status;
 use bound::Bound;
 use files_thread::FilesThread;
+use reload::{Reloader, SetLevel};
 
 /// Why Leeward cannot run, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +81,11 @@ pub enum AppError {
     Unwatched,
 }
 
-/// Runs until a signal ends it. `file` is where the settings came from, for a reload.
+/// Runs until a signal ends it. `file` is where the settings came from, for a reload, and `set_level` changes the log then.
 ///
 /// # Errors
 /// [`AppError`], before anything was served; [`AppError::Unwatched`] at any time.
-pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
+pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings)?;
     let keyring = Keyring::open(&settings.edge.tls)?;
@@ -95,7 +100,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let settings = Arc::new(settings);
     let now = deadline::now();
     let ledger = Ledger::default();
-    let (origin, watch) = Origin::open(
+    let (origin, watched) = Origin::open(
         settings.clone(),
         address.clone(),
         process,
@@ -120,10 +125,34 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     let line = bound.line(&address);
     // Removed when all is over.
     let _socket_file = bound.socket_file;
+    let (files, orders) = files_thread::orders();
+    let (renew, settings_now) = watch::channel(settings.clone());
+    let facts = Published::new(Arc::new(status::Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        edge: bound.addresses.clone(),
+        status: bound.status.as_ref().and_then(|it| it.local_addr().ok()),
+        started: now,
+        started_at: jiff::Timestamp::now(),
+        spool_budget: shared.store().budget.whole(),
+        spool_disk_limit: Some(settings.spool.disk).filter(|limit| *limit > 0),
+        queue_limit: settings.origin.queue,
+        hold_limit: settings.hold.requests,
+        connections_limit: settings.edge.limits.connections,
+        memory_limit: shared.reserve().limit(),
+        patience: shared.waiting().patience(),
+        hang: settings.hang.clone(),
+        waits: settings.waits(),
+        configuration: status::Configuration {
+            file: file.as_ref().map(|file| file.display().to_string()),
+            taken: now,
+            fault: None,
+            waits: Vec::new(),
+        },
+    }));
     let seen = origin.clone();
 
     let mut watch = watch_thread::start(watch_thread::Parts {
-        watch: watch.holding(bound.held),
+        watch: watched.holding(bound.held).following(settings_now.clone()),
         origin,
         journal,
         shared: shared.clone(),
@@ -133,16 +162,16 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         listener: bound.status,
         socket: bound.socket,
         token: bound.token,
-        edge: bound.addresses.clone(),
-        settings: settings.clone(),
+        facts: facts.clone(),
+        files: files.clone(),
         drain: origin_drain,
     })
     .map_err(system("start the watch thread"))?;
-    edge_thread::start(edge_thread::Parts {
+    let edges = edge_thread::start(edge_thread::Parts {
         settings: settings.clone(),
         tls,
         admission: Admission::new(&settings.edge.limits, reserve),
-        shared,
+        shared: shared.clone(),
         ledger,
         hearts,
         redirects: (
@@ -154,8 +183,18 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
     })
     .map_err(system("start an edge thread"))?;
 
-    let files = files_thread::start(keyring, settings.edge.tls.reread_every)
-        .map_err(system("start the files thread"))?;
+    let reloader = Reloader {
+        file,
+        current: settings,
+        keyring,
+        edges,
+        shared,
+        settings: renew,
+        facts,
+        set_level,
+        origin: seen,
+    };
+    files_thread::start(reloader, orders).map_err(system("start the files thread"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -166,11 +205,12 @@ pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
         eprintln!("leeward: ready: {line}");
         notifier.ready(&line);
         tokio::select! {
-            () = signals.until_end(file.as_deref(), &files, &notifier, &seen) => {}
+            () = signals.until_end(&files) => {}
             // What it had started died with it. Better to be started anew than to answer 502 for ever.
             () = watch.finished() => return Err(AppError::Unwatched),
         }
         notifier.stopping("draining");
+        let settings = settings_now.borrow().clone();
         let by = Deadline::within(settings.edge.deadlines.drain);
         tracing::info!("draining: what is under way may finish within {:?}", settings.edge.deadlines.drain);
         edge_switch.begin(by);
@@ -208,21 +248,12 @@ impl Signals {
     }
 
     /// Returns when Leeward is to end.
-    async fn until_end(
-        &mut self,
-        file: Option<&Path>,
-        files: &FilesThread,
-        notifier: &Notifier,
-        origin: &Origin,
-    ) {
+    async fn until_end(&mut self, files: &FilesThread) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    files.look();
-                    reread(file, notifier, origin);
-                }
+                _ = self.hangup.recv() => files.reload(),
             }
         }
     }
@@ -234,21 +265,6 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Judges the configuration anew and tells the result. What runs is not changed.
-fn reread(file: Option<&Path>, notifier: &Notifier, origin: &Origin) {
-    notifier.reloading("judging the configuration");
-    let told = match file.map(config::load) {
-        None => "there is no configuration file to read again".to_owned(),
-        Some(Ok(_)) => "the configuration is good; restart Leeward to use it".to_owned(),
-        Some(Err(error)) => {
-            tracing::error!("the configuration is faulty and was not taken:\n{error}");
-            "the configuration on disk is faulty; what runs was not changed".to_owned()
-        }
-    };
-    tracing::info!("{told}");
-    notifier.ready(&format!("{}; {told}", origin.view().line()));
 }
 
 /// Chooses the port where that was left to us. Nobody else is likely to take it before the origin does.

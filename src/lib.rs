@@ -26,7 +26,8 @@
 //! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
 //! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
 //! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`], and by
-//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for them. Two more serve
+//! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for them: the
+//! certificates, and on a reload the configuration, of which [`config::change`] says what can be taken at once. Two more serve
 //! readers that may hang, and have nothing else to do: one writes the log (`cli/log`), one tells the collector of traces,
 //! where there is one.
 //!
@@ -35,7 +36,7 @@
 //! Each room once; the only way back is the answer.
 //!
 //! 1. [`edge::listener`] accepts. [`edge::admission`] gives leave to be connected, before TLS, or resets.
-//! 2. [`edge::tls`] says how TLS is spoken and which certificate is shown; it watches over their files. [`edge::connection`] is one task and one timer for a client; what flows
+//! 2. [`edge::tls`] says how TLS is spoken and which certificate is shown; it watches over their files, and verifies those of clients. [`edge::connection`] is one task and one timer for a client; what flows
 //!    and which deadline has passed, `edge/judge` says from the [`edge::flow`].
 //! 3. [`exchange::Exchanges::serve`] gets the head. `exchange/head` judges it and makes a new one for the origin;
 //!    `exchange/intake` takes the body whole, under the client's deadlines. What comes out is a `Taken`,
@@ -99,7 +100,7 @@
 //!
 //! # Where a change belongs
 //!
-//! - A key of the configuration: [`config::settings`] says what it is, `config/read` how it is read, its default is in
+//! - A key of the configuration: [`config::settings`] says what it is, [`config::change`] when a change of it is taken, `config/read` how it is read, its default is in
 //!   `config/settings/defaults.rs` and its reason in `config/leeward.toml`.
 //! - A time or a size that nobody sets and that a bound is made of: `config/fixed`; what it adds to is in
 //!   [`config::proof`], and so is what is at odds with a key.

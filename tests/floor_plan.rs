@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 52] = [
+const PURE: [&str; 53] = [
     "src/bundled/caching.rs",
     "src/bundled/cgi/environment.rs",
     "src/bundled/cgi/reply.rs",
@@ -64,6 +64,7 @@ const PURE: [&str; 52] = [
     "src/exchange/terms.rs",
     "src/exchange/websocket.rs",
     "src/ground/redact.rs",
+    "src/config/change.rs",
     "src/ground/trail.rs",
     "src/cli/log/entry.rs",
     "src/config/settings.rs",

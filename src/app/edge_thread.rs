@@ -9,6 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::config::Settings;
+use crate::config::pages::Pages;
 use crate::edge::admission::Admission;
 use crate::edge::connection::Edge;
 use crate::edge::redirect::{self, Redirect};
@@ -20,6 +21,7 @@ use crate::ground::drain::Drain;
 use crate::ground::fate::Fate;
 use crate::ground::heartbeat::{Heart, Hearts};
 use crate::ground::ledger::Ledger;
+use crate::ground::published::Published;
 
 /// What the edge threads are made of.
 pub struct Parts {
@@ -52,11 +54,40 @@ pub fn count(settings: &Settings) -> usize {
     settings.edge.threads.unwrap_or(cores.min(USUAL_MOST))
 }
 
+/// What the edge threads serve by, to be changed while they run.
+pub struct Edges {
+    admission: Admission,
+    threads: Vec<(Published<Edge<Front>>, Exchanges)>,
+}
+
+impl Edges {
+    /// Exchanges that begin from now on go by these settings and pages, and so do connections that are accepted.
+    pub fn take(&self, settings: &Arc<Settings>, pages: &Arc<Pages>) {
+        self.admission.take(&settings.edge.limits);
+        for (edge, exchanges) in &self.threads {
+            exchanges.take(settings, pages);
+            let before = edge.now();
+            edge.replace(Arc::new(Edge {
+                settings: settings.edge.clone(),
+                longest: settings.longest(),
+                tls: before.tls.clone(),
+                admission: before.admission.clone(),
+                tally: before.tally.clone(),
+                handler: before.handler.clone(),
+            }));
+        }
+    }
+}
+
 /// Starts them; they end with the drain.
 ///
 /// # Errors
 /// What the system said.
-pub fn start(parts: Parts) -> io::Result<()> {
+pub fn start(parts: Parts) -> io::Result<Edges> {
+    let mut edges = Edges {
+        admission: parts.admission.clone(),
+        threads: Vec::new(),
+    };
     let threads = count(&parts.settings);
     for number in 0..threads {
         let listeners: io::Result<Vec<_>> =
@@ -67,8 +98,9 @@ pub fn start(parts: Parts) -> io::Result<()> {
         let redirects = redirects?;
         let name = format!("edge-{number}");
         let heart = parts.hearts.add(name.clone());
-        let front = Front(Exchanges::new(parts.shared.clone(), &parts.ledger, threads));
-        let front_tally = front.0.tally().clone();
+        let exchanges = Exchanges::new(parts.shared.clone(), &parts.ledger, threads);
+        let front = Front(exchanges.clone());
+        let front_tally = exchanges.tally();
         let edge = Edge {
             settings: parts.settings.edge.clone(),
             longest: parts.settings.longest(),
@@ -77,6 +109,8 @@ pub fn start(parts: Parts) -> io::Result<()> {
             tally: front_tally.clone(),
             handler: Arc::new(front),
         };
+        let edge = Published::new(Arc::new(edge));
+        edges.threads.push((edge.clone(), exchanges));
         let redirect = Redirect {
             port: *port,
             admission: parts.admission.clone(),
@@ -95,11 +129,15 @@ pub fn start(parts: Parts) -> io::Result<()> {
             })
         })?;
     }
-    Ok(())
+    Ok(edges)
 }
 
-async fn serve(listeners: Vec<TcpListener>, edge: Edge<Front>, heart: Arc<Heart>, drain: Drain) {
-    let edge = Arc::new(edge);
+async fn serve(
+    listeners: Vec<TcpListener>,
+    edge: Published<Edge<Front>>,
+    heart: Arc<Heart>,
+    drain: Drain,
+) {
     for listener in listeners {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {

@@ -1,50 +1,79 @@
-//! The thread that may block on files: it looks at the certificates every few seconds, so that no thread that serves or
-//! watches ever waits for a disk.
+//! The thread that may block on files: it looks at the certificates every few seconds, and reads the configuration again
+//! when it is asked to, so that no thread that serves or watches ever waits for a disk.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::edge::tls::Keyring;
+use tokio::sync::oneshot;
 
-/// The thread, to be given orders.
-pub struct FilesThread(Sender<Order>);
+use super::reload::{Reloader, Told};
+use crate::ground::deadline::Deadline;
 
-enum Order {
-    /// Look at the certificates now.
-    Look,
-}
+/// To give it orders; it ends with the last of these.
+#[derive(Debug, Clone)]
+pub struct FilesThread(Sender<oneshot::Sender<Told>>);
+
+/// The orders, before there is a thread to take them.
+pub struct Orders(Receiver<oneshot::Sender<Told>>);
 
 /// Where nobody looks at the files, what expires is told all the same.
 const TELLING: Duration = Duration::from_secs(3600);
+/// Whoever asks for a reload is answered within this; it goes on where the disk is slower.
+const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Starts it; it ends with its handle.
+/// The way to the thread, before it is started.
+pub fn orders() -> (FilesThread, Orders) {
+    let (orders, taken) = mpsc::channel();
+    (FilesThread(orders), Orders(taken))
+}
+
+/// Starts it.
 ///
 /// # Errors
 /// What the system said.
-pub fn start(keyring: Keyring, every: Option<Duration>) -> io::Result<FilesThread> {
-    let (orders, taken) = mpsc::channel();
+pub fn start(reloader: Reloader, orders: Orders) -> io::Result<()> {
     thread::Builder::new()
         .name("files".to_owned())
-        .spawn(move || look_after(keyring, every, &taken))?;
-    Ok(FilesThread(orders))
+        .spawn(move || look_after(reloader, &orders.0))?;
+    Ok(())
 }
 
 impl FilesThread {
-    /// Has the certificates looked at now, whatever was said of how often.
-    pub fn look(&self) {
-        let _ = self.0.send(Order::Look);
+    /// Has everything read again. What comes of it is told in the log.
+    pub fn reload(&self) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.0.send(reply);
+    }
+
+    /// The same for who wants to know.
+    pub async fn reloaded(self) -> Told {
+        let (reply, told) = oneshot::channel();
+        let _ = self.0.send(reply);
+        match Deadline::within(PATIENCE).bound(told).await {
+            Ok(Ok(told)) => told,
+            Ok(Err(_)) => Err("Leeward is about to end, or its files thread is gone".to_owned()),
+            Err(_) => Ok(format!(
+                "the files could not be read within {PATIENCE:?}; it goes on, and the log tells what comes of it"
+            )),
+        }
     }
 }
 
-fn look_after(mut keyring: Keyring, every: Option<Duration>, orders: &Receiver<Order>) {
-    keyring.tell(SystemTime::now());
+fn look_after(mut reloader: Reloader, orders: &Receiver<oneshot::Sender<Told>>) {
+    reloader.keyring.tell(SystemTime::now());
     loop {
+        let every = reloader.current.edge.tls.reread_every;
         match orders.recv_timeout(every.unwrap_or(TELLING)) {
-            Ok(Order::Look) => keyring.look(SystemTime::now()),
-            Err(RecvTimeoutError::Timeout) if every.is_some() => keyring.look(SystemTime::now()),
-            Err(RecvTimeoutError::Timeout) => keyring.tell(SystemTime::now()),
+            Ok(reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(reloader.reload());
+            }
+            Err(RecvTimeoutError::Timeout) if every.is_some() => {
+                reloader.keyring.look(SystemTime::now());
+            }
+            Err(RecvTimeoutError::Timeout) => reloader.keyring.tell(SystemTime::now()),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

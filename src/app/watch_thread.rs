@@ -2,7 +2,7 @@
 //! with traffic. The origin's processes are spawned here, and only here.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread;
@@ -10,13 +10,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
-use crate::config::Settings;
+use super::files_thread::FilesThread;
 use crate::edge::tls::{Shown, Spoken, Term};
 use crate::exchange::{Disk, Shared};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
 use crate::ground::heartbeat::Hearts;
 use crate::ground::ledger::Ledger;
+use crate::ground::published::Published;
 use crate::ground::systemd::Notifier;
 use crate::origin::{Journal, Origin, Watch};
 use crate::status;
@@ -43,10 +44,10 @@ pub struct Parts {
     pub socket: Option<UnixListener>,
     /// With what they may come in by the status page.
     pub token: Option<Arc<str>>,
-    /// Where the clients connect.
-    pub edge: Vec<SocketAddr>,
-    /// All settings.
-    pub settings: Arc<Settings>,
+    /// What changes with the configuration alone.
+    pub facts: Published<status::Facts>,
+    /// Who reads that again.
+    pub files: FilesThread,
     /// Begins when the origin is to end.
     pub drain: Drain,
 }
@@ -91,24 +92,9 @@ async fn watch(parts: Parts) {
     let heart = parts.hearts.add("watch".to_owned());
     tokio::spawn(heart.beat_on());
     tokio::spawn(pet(notifier, parts.hearts));
-    tokio::spawn(tell(notifier, parts.origin.clone()));
+    let troubles = troubles(parts.facts.clone(), parts.tls.clone());
+    tokio::spawn(tell(notifier, parts.origin.clone(), troubles));
     let doors = doors(parts.listener, parts.socket, parts.token);
-    let facts = status::Facts {
-        version: env!("CARGO_PKG_VERSION"),
-        edge: parts.edge,
-        status: doors.network.as_ref().and_then(|it| it.local_addr().ok()),
-        started: deadline::now(),
-        started_at: jiff::Timestamp::now(),
-        spool_budget: parts.shared.store().budget.whole(),
-        spool_disk_limit: Some(parts.settings.spool.disk).filter(|limit| *limit > 0),
-        queue_limit: parts.settings.origin.queue,
-        hold_limit: parts.settings.hold.requests,
-        connections_limit: parts.settings.edge.limits.connections,
-        memory_limit: parts.shared.reserve().limit(),
-        patience: parts.shared.waiting().patience(),
-        hang: parts.settings.hang.clone(),
-        waits: parts.settings.waits(),
-    };
     let (shared, tls) = (parts.shared, parts.tls);
     let gauges = move || status::Gauges {
         queued: shared.waiting().queued(),
@@ -119,9 +105,31 @@ async fn watch(parts: Parts) {
         certificates: tls.shown().iter().map(certificate).collect(),
     };
     let now = deadline::now();
-    let source = status::Source::new(parts.origin, parts.ledger, facts, Box::new(gauges), now);
+    let source = status::Source::new(
+        parts.origin,
+        parts.ledger,
+        parts.facts,
+        Box::new(gauges),
+        now,
+    );
+    let files = parts.files;
+    let source = source.reloading(Box::new(move || Box::pin(files.clone().reloaded())));
     tokio::spawn(status::serve(doors, Arc::new(source), parts.journal));
     parts.watch.run(parts.drain).await;
+}
+
+/// What else `systemctl status` should say.
+fn troubles(facts: Published<status::Facts>, tls: Spoken) -> impl Fn() -> String {
+    move || {
+        let mut told = String::new();
+        if facts.now().configuration.fault.is_some() {
+            told.push_str("; the configuration on disk is faulty and was not taken");
+        }
+        if tls.shown().iter().any(|shown| shown.fault.is_some()) {
+            told.push_str("; a certificate on disk is faulty and was not taken");
+        }
+        told
+    }
 }
 
 /// As the status page tells of it.
@@ -184,11 +192,11 @@ async fn pet(notifier: Notifier, hearts: Hearts) {
 }
 
 /// Keeps the line that `systemctl status` shows up to date.
-async fn tell(notifier: Notifier, origin: Origin) {
+async fn tell(notifier: Notifier, origin: Origin, troubles: impl Fn() -> String) {
     let mut views = origin.views();
     let mut last = String::new();
     while views.changed().await.is_ok() {
-        let line = views.borrow_and_update().line();
+        let line = format!("{}{}", views.borrow_and_update().line(), troubles());
         if line != last {
             notifier.status(&line);
             last = line;

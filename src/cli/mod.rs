@@ -9,6 +9,7 @@ mod launch;
 pub mod log;
 mod man;
 mod origin;
+mod reload;
 mod run;
 mod status;
 mod terminal;
@@ -90,6 +91,8 @@ enum Command {
     },
     /// Back to normal after `pause`, `drain` or `maintenance`.
     Resume(verbs::Where),
+    /// Read the configuration and the certificates again, all or nothing; say what was taken, or every fault (exit code 78).
+    Reload(verbs::Where),
     /// Write down what the origin does now, as for an incident, and disturb nothing.
     Capture(verbs::Where),
     /// Let requests out of quarantine, where they are because they have hung the origin repeatedly; or end the generation that
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
             verbs::carry_out(Verb::Maintenance, length.as_deref(), &place)
         }
         Command::Resume(place) => verbs::carry_out(Verb::Resume, None, &place),
+        Command::Reload(place) => reload::reload(&place),
         Command::Capture(place) => verbs::carry_out(Verb::Capture, None, &place),
         Command::Release { request, place } => {
             verbs::carry_out(Verb::Release, request.as_deref(), &place)

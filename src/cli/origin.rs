@@ -73,7 +73,7 @@ pub fn origin(line: Line) -> u8 {
         );
         return BAD_USAGE;
     };
-    let _log = log::begin(&settings::Log::default());
+    let (_log, _) = log::begin(&settings::Log::default());
     match bundled::serve(line.options(listen)) {
         Ok(()) => FINE,
         Err(error) => {

@@ -18,8 +18,8 @@ pub fn run(file: Option<PathBuf>) -> u8 {
             }
         },
     };
-    let _log = log::begin(&settings.log);
-    match app::run(settings, file) {
+    let (_log, level) = log::begin(&settings.log);
+    match app::run(settings, file, Box::new(move |log| level.take(log))) {
         Ok(()) => FINE,
         Err(error) => {
             eprintln!("leeward: {error}");

@@ -53,6 +53,13 @@ pub struct Where {
     json: bool,
 }
 
+impl Where {
+    /// Whether a program reads what is printed.
+    pub(super) fn wants_json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Between two looks at what comes of it.
 const EACH: Duration = Duration::from_millis(100);
 
@@ -147,7 +154,7 @@ async fn come_to_pass(
     }
 }
 
-fn door(place: &Where) -> Result<Door, String> {
+pub(super) fn door(place: &Where) -> Result<Door, String> {
     if let Some(file) = &place.token_file {
         let text = std::fs::read_to_string(file);
         let token = text.map_err(|error| format!("{}: {error}", file.display()))?;
@@ -191,7 +198,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// A refusal in its own words.
-fn told(error: NoAnswer) -> String {
+pub(super) fn told(error: NoAnswer) -> String {
     let NoAnswer::Refused(_, said) = &error else {
         return error.to_string();
     };

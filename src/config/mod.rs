@@ -3,6 +3,7 @@
 //! [`pages`] reads the pages that a file names. [`raw`] walks the TOML and knows places; [`read`] names the keys; [`settings`] says what is so, and
 //! [`proof`] what follows from that.
 
+pub mod change;
 mod effective;
 pub mod fault;
 pub mod fixed;

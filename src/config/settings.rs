@@ -28,7 +28,7 @@ pub use process::{Command, Daemon, Hooked, Process, Socket};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};
-pub use tls::{Identity, Pair, Tls, TlsVersion, UnknownName};
+pub use tls::{Clients, Identity, Pair, Tls, TlsVersion, UnknownName};
 pub use trace::{RequestId, Trace};
 pub use waits::Bound;
 

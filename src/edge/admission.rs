@@ -36,8 +36,6 @@ pub enum Shed {
 
 #[derive(Debug)]
 struct Doors {
-    most: usize,
-    most_per_address: Option<usize>,
     handshakes: Option<Semaphore>,
     reserve: Reserve,
     inside: Mutex<Inside>,
@@ -45,6 +43,8 @@ struct Doors {
 
 #[derive(Debug, Default)]
 struct Inside {
+    most: usize,
+    most_per_address: Option<usize>,
     all: usize,
     by_net: HashMap<IpAddr, usize>,
 }
@@ -53,12 +53,21 @@ impl Admission {
     /// Nobody is connected yet; what is connected is reckoned against `reserve`.
     pub fn new(limits: &EdgeLimits, reserve: Reserve) -> Self {
         Self(Arc::new(Doors {
-            most: limits.connections,
-            most_per_address: limits.connections_per_address,
             handshakes: limits.handshakes.map(Semaphore::new),
             reserve,
-            inside: Mutex::default(),
+            inside: Mutex::new(Inside {
+                most: limits.connections,
+                most_per_address: limits.connections_per_address,
+                ..Inside::default()
+            }),
         }))
+    }
+
+    /// So many may be connected from now on; nobody who is inside is sent away.
+    pub fn take(&self, limits: &EdgeLimits) {
+        let mut inside = self.0.inside();
+        inside.most = limits.connections;
+        inside.most_per_address = limits.connections_per_address;
     }
 
     /// Leave for one more connection of `client`.
@@ -77,7 +86,7 @@ impl Admission {
     /// [`Shed::Full`] or [`Shed::Memory`].
     pub fn admit_unnamed(&self) -> Result<Permit, Shed> {
         let mut inside = self.0.inside();
-        if inside.all >= self.0.most {
+        if inside.all >= inside.most {
             return Err(Shed::Full);
         }
         if self.0.reserve.connections(inside.all + 1).is_err() {
@@ -101,7 +110,8 @@ impl Admission {
 
     /// Whether more than 80 % of the places are taken, so that idle connections should make room.
     pub fn is_crowded(&self) -> bool {
-        self.0.inside().all * 5 > self.0.most * 4
+        let inside = self.0.inside();
+        inside.all * 5 > inside.most * 4
     }
 }
 
@@ -131,7 +141,7 @@ impl Permit {
         let net = net(client.ip());
         let mut inside = self.doors.inside();
         let here = inside.by_net.get(&net).copied().unwrap_or(0);
-        if self.doors.most_per_address.is_some_and(|most| here >= most) {
+        if inside.most_per_address.is_some_and(|most| here >= most) {
             return Err(Shed::Address);
         }
         inside.by_net.insert(net, here + 1);

@@ -81,6 +81,7 @@ pub async fn serve<H: Handler>(
         _ => Speaks::Http1,
     };
     flow.speaks(speaks);
+    let certificate = tls::shown_by(stream.get_ref().1);
     let asks = Client {
         addr: client,
         tls: tls::version(stream.get_ref().1.protocol_version()),
@@ -94,6 +95,9 @@ pub async fn serve<H: Handler>(
             request.extensions_mut().insert(tied);
         }
         let stream = (speaks == Speaks::Http2).then(|| streams.begin());
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         let handler = edge.handler.clone();
         let fate = match &stream {
             Some(stream) => stream.fate(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::CertificateError;
 use tokio::net::TcpStream;
 
 use super::connection::Edge;
@@ -69,7 +70,13 @@ pub async fn handshake<H>(
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             edge.tally.count(Count::HandshakesFailed);
-            tracing::debug!(%client, %error, "client, handshake: failed");
+            match refusal(&error) {
+                Some(why) => {
+                    edge.tally.count(Count::ClientsUnproven);
+                    tracing::warn!(%client, "client, handshake: its certificate is not taken: {why} (edge.tls.clients)");
+                }
+                None => tracing::debug!(%client, %error, "client, handshake: failed"),
+            }
             None
         }
         Err(_) => {
@@ -83,6 +90,21 @@ pub async fn handshake<H>(
             tell(&overdue, "connection", client, &edge.tally);
             None
         }
+    }
+}
+
+/// Why the certificate of a client was not taken, where that is why.
+fn refusal(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(CertificateError::Revoked) => {
+            Some("it is revoked".to_owned())
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Some("nobody in edge.tls.clients.ca has signed it".to_owned())
+        }
+        rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
+        rustls::Error::NoCertificatesPresented => Some("it shows none".to_owned()),
+        _ => None,
     }
 }
 

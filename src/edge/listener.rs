@@ -18,6 +18,7 @@ use crate::ground::deadline::Deadline;
 use crate::ground::drain::Drain;
 use crate::ground::failure::Phase;
 use crate::ground::ledger::Count;
+use crate::ground::published::Published;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +65,15 @@ pub fn bind(key: &'static str, addr: EdgeAddr) -> Result<std::net::TcpListener, 
     listen(addr.0).map_err(|cause| BindError { key, addr, cause })
 }
 
-/// Accepts from `listener` until the drain begins, each connection on a task of its own.
-pub async fn accept<H: Handler>(listener: TcpListener, edge: Arc<Edge<H>>, drain: Drain) {
+/// Accepts from `listener` until the drain begins, each connection on a task of its own, by what is so then.
+pub async fn accept<H: Handler>(listener: TcpListener, edge: Published<Edge<H>>, drain: Drain) {
     let mut until = drain.clone();
     loop {
         let (stream, client) = tokio::select! {
             accepted = next(&listener) => accepted,
             _ = until.begun() => return,
         };
+        let edge = edge.now();
         edge.tally.count(Count::ConnectionsAccepted);
         let is_balancer = edge
             .settings
@@ -84,7 +86,7 @@ pub async fn accept<H: Handler>(listener: TcpListener, edge: Arc<Edge<H>>, drain
         };
         match admitted {
             Ok(permit) => {
-                let (edge, drain) = (edge.clone(), drain.clone());
+                let drain = drain.clone();
                 tokio::spawn(serve(stream, client, edge, permit, drain, is_balancer));
             }
             Err(shed) => {

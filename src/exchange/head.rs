@@ -1,6 +1,8 @@
 //! Judges a request's head and rebuilds it for the origin. Pure. Nothing is forwarded as it came: what the
 //! origin gets is made anew from what was understood, so that two readers can't understand it differently.
 
+use std::sync::Arc;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING, VIA,
@@ -11,6 +13,7 @@ use http::{Method, Version};
 
 use crate::config::settings::EdgeLimits;
 use crate::ground::addr::ClientAddr;
+use crate::ground::client_certificate::ClientCertificate;
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::trail::Trail;
 
@@ -268,6 +271,10 @@ fn fields_for_origin(
         "forwarded",
         told(&format!("for={node};host=\"{host}\";proto=https"))?,
     );
+    if let Some(certificate) = parts.extensions.get::<Arc<ClientCertificate>>() {
+        headers.insert("client-cert", certificate.whole.clone());
+        headers.insert("x-client-cert-subject", certificate.subject.clone());
+    }
     headers.append(VIA, via(parts.version));
     Ok(headers)
 }
@@ -282,6 +289,8 @@ fn is_ours(name: &HeaderName) -> bool {
         || *name == COOKIE
         || matches!(text, "forwarded" | "x-real-ip")
         || text.starts_with("x-forwarded-")
+        || text.starts_with("x-client-cert")
+        || matches!(text, "client-cert" | "client-cert-chain")
         || text.contains('_')
 }
 

@@ -15,6 +15,7 @@ use crate::config::settings::Settings;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::{Count, Tally};
+use crate::ground::published::Published;
 use crate::origin::{Gate, Generation, OriginSlot};
 
 /// Those who wait, and how many of them may.
@@ -37,13 +38,19 @@ pub struct Wait {
 
 #[derive(Debug)]
 struct Counts {
+    bounds: Published<Bounds>,
+    queued: AtomicUsize,
+    held: AtomicUsize,
+    turns: Turns,
+}
+
+/// How many may wait, and for how long.
+#[derive(Debug)]
+struct Bounds {
     queue: usize,
     hold: usize,
     queue_timeout: Duration,
     hold_timeout: Duration,
-    queued: AtomicUsize,
-    held: AtomicUsize,
-    turns: Turns,
 }
 
 /// A place among those who wait; given back when dropped.
@@ -53,14 +60,16 @@ impl Waiting {
     /// Nobody waits yet.
     pub fn new(settings: &Settings) -> Self {
         Self(Arc::new(Counts {
-            queue: settings.origin.queue,
-            hold: settings.hold.requests,
-            queue_timeout: settings.origin.deadlines.queue,
-            hold_timeout: settings.hold.timeout,
+            bounds: Published::new(Arc::new(Bounds::of(settings))),
             queued: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             turns: Turns::default(),
         }))
+    }
+
+    /// Whoever begins to wait does so by these from now on, and whoever waits looks at them when the gate moves.
+    pub fn take(&self, settings: &Settings) {
+        self.0.bounds.replace(Arc::new(Bounds::of(settings)));
     }
 
     /// How many wait for a slot.
@@ -141,21 +150,22 @@ impl Waiting {
 
     /// How long one waits for a shut gate, at the most.
     pub fn patience(&self) -> Duration {
-        self.0.hold_timeout.max(self.0.queue_timeout)
+        self.0.bounds.now().patience()
     }
 
     /// By when the exchange must have got its slot, from what it has met so far.
     pub fn deadline(&self, wait: &Wait) -> Deadline {
+        let bounds = self.0.bounds.now();
         let timeout = match wait.was_held {
-            true => self.patience(),
-            false => self.0.queue_timeout,
+            true => bounds.patience(),
+            false => bounds.queue_timeout,
         };
         Deadline::after(wait.begun, timeout)
     }
 
     /// Those who were given one of the `spare` slots, and have not learnt of it, take no place from others.
     fn queue_up(&self, spare: usize) -> Result<Place<'_>, Failure> {
-        let (limit, key) = (self.0.queue, "origin.queue");
+        let (limit, key) = (self.0.bounds.now().queue, "origin.queue");
         Place::take(&self.0.queued, limit.saturating_add(spare)).ok_or_else(|| {
             let limit = limit as u64;
             Failure::edge(Phase::Queue, Cause::Full { limit, key })
@@ -163,7 +173,7 @@ impl Waiting {
     }
 
     fn hold_on(&self, wait: &Wait) -> Result<Place<'_>, Failure> {
-        let (limit, key) = (self.0.hold, "hold.requests");
+        let (limit, key) = (self.0.bounds.now().hold, "hold.requests");
         let most = if wait.is_back { usize::MAX } else { limit };
         Place::take(&self.0.held, most).ok_or_else(|| {
             let limit = limit as u64;
@@ -173,13 +183,29 @@ impl Waiting {
 
     fn too_late(&self, wait: &Wait) -> Failure {
         let late = |limit, key| Cause::TimedOut { limit, key };
+        let bounds = self.0.bounds.now();
         match wait.was_held {
-            true => Failure::origin(Phase::Hold, late(self.0.hold_timeout, "hold.timeout")),
+            true => Failure::origin(Phase::Hold, late(bounds.hold_timeout, "hold.timeout")),
             false => {
-                let cause = late(self.0.queue_timeout, "origin.deadlines.queue");
+                let cause = late(bounds.queue_timeout, "origin.deadlines.queue");
                 Failure::edge(Phase::Queue, cause)
             }
         }
+    }
+}
+
+impl Bounds {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            queue: settings.origin.queue,
+            hold: settings.hold.requests,
+            queue_timeout: settings.origin.deadlines.queue,
+            hold_timeout: settings.hold.timeout,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.hold_timeout.max(self.queue_timeout)
     }
 }
 

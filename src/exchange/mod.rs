@@ -12,6 +12,7 @@
 
 mod answer;
 mod carry;
+mod chance;
 mod continuation;
 mod errand;
 mod forward;
@@ -42,9 +43,7 @@ mod upload;
 mod websocket;
 mod window;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,19 +54,20 @@ pub use answer::AnswerBody;
 pub use hold::Waiting;
 pub use spool::{Disk, Store};
 
+use crate::config::Settings;
 use crate::config::pages::Pages;
-use crate::config::{Settings, settings};
 use crate::ground::addr::Client;
 use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::fate::Fate;
 use crate::ground::ledger::{Ledger, Tally};
-use crate::ground::random::Random;
+use crate::ground::published::Published;
 use crate::ground::redact;
 use crate::ground::reserve::{NoRoom, Reserve};
 use crate::ground::spans::Spans;
-use crate::ground::trail::{IdSource, Making, Trail};
+use crate::ground::trail::Making;
 use crate::origin::{Gate, Origin, Page};
+use chance::{Chance, making};
 use head::OriginHead;
 use intake::{Load, Taken};
 use outcome::Outcome;
@@ -90,9 +90,12 @@ pub struct Shared {
     spans: Option<Spans>,
 }
 
-/// Serves the requests of one edge thread.
+/// Serves the requests of one edge thread, each by the settings there are when it begins.
 #[derive(Debug, Clone)]
-pub struct Exchanges(Arc<Thread>);
+pub struct Exchanges(Published<Thread>);
+
+/// Serves requests by the settings of one moment.
+struct Serving(Arc<Thread>);
 
 /// What the exchanges of one edge thread share, so that they share as little as can be with those of others.
 #[derive(Debug)]
@@ -129,6 +132,11 @@ impl Shared {
         }
     }
 
+    /// Those who wait, wait by these settings from now on.
+    pub fn take(&self, settings: &Settings) {
+        self.waiting.take(settings);
+    }
+
     /// Those who wait for the origin.
     pub fn waiting(&self) -> &Waiting {
         &self.waiting
@@ -148,24 +156,56 @@ impl Shared {
 impl Exchanges {
     /// For one of `threads` edge threads.
     pub fn new(shared: Shared, ledger: &Ledger, threads: usize) -> Self {
-        Self(Arc::new(Thread {
+        Self(Published::new(Arc::new(Thread {
             tally: ledger.open(),
             page: shared.origin.page(),
             pool: Pool::new(&shared.settings.origin, threads),
             default_host: shared.origin.view().address.authority(),
             chance: Chance::new(),
             shared,
-        }))
+        })))
     }
 
     /// The tally of this thread.
-    pub fn tally(&self) -> &Arc<Tally> {
-        &self.0.tally
+    pub fn tally(&self) -> Arc<Tally> {
+        self.0.now().tally.clone()
+    }
+
+    /// Requests that come from now on are served by these settings, and with these pages; those under way are not touched.
+    pub fn take(&self, settings: &Arc<Settings>, pages: &Arc<Pages>) {
+        let before = self.0.now();
+        self.0.replace(Arc::new(Thread {
+            shared: Shared {
+                settings: settings.clone(),
+                pages: pages.clone(),
+                ..before.shared.clone()
+            },
+            tally: before.tally.clone(),
+            page: before.page.clone(),
+            pool: before.pool.clone(),
+            default_host: before.default_host.clone(),
+            chance: Chance::new(),
+        }));
     }
 
     /// Serves one request: always with a response, ours where the origin has none to give. `fate` tells, once that
     /// is dropped, whether the client was cut off.
     pub async fn serve<B>(
+        &self,
+        request: Request<B>,
+        client: Client,
+        fate: Fate,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        Serving(self.0.now()).serve(request, client, fate).await
+    }
+}
+
+impl Serving {
+    async fn serve<B>(
         &self,
         request: Request<B>,
         client: Client,
@@ -296,43 +336,6 @@ impl Exchanges {
             Gate::Open(_) => Duration::from_secs(1),
             Gate::Shut(shut) => shut.expected.saturating_duration_since(deadline::now()),
         }
-    }
-}
-
-/// Where ids come from: from the system's chance, once, and from a sequence of each thread's own.
-#[derive(Debug)]
-struct Chance {
-    salt: u64,
-    next: AtomicU64,
-}
-
-impl Chance {
-    fn new() -> Self {
-        let seed = || RandomState::new().build_hasher().finish();
-        Self {
-            salt: seed(),
-            next: AtomicU64::new(seed()),
-        }
-    }
-
-    fn trail(&self, headers: &HeaderMap, making: Making) -> Trail {
-        let seed = self.next.fetch_add(Random::STEP, Ordering::Relaxed);
-        Trail::begin(
-            headers,
-            making,
-            &mut Random(Random(seed).draw() ^ self.salt),
-        )
-    }
-}
-
-fn making(trace: &settings::Trace) -> Making {
-    Making {
-        id: match trace.request_id {
-            settings::RequestId::Take => IdSource::Client,
-            settings::RequestId::Make => IdSource::Own,
-            settings::RequestId::Off => IdSource::Nobody,
-        },
-        one_in: trace.collector.as_ref().map(|_| trace.one_in),
     }
 }
 

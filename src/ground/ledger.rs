@@ -27,6 +27,8 @@ pub enum Count {
     ShedHandshakes,
     /// TLS handshakes that failed (not those that were too slow).
     HandshakesFailed,
+    /// Of these, those of clients whose certificate was not taken, or that showed none where one is required.
+    ClientsUnproven,
     /// HTTP/2 connections ended because the client flooded them.
     FloodsEnded,
     /// Client connections with which a handshake was begun.
@@ -85,7 +87,7 @@ pub const BOUNDS: [f64; 20] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 27;
+const PLAIN: usize = 28;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -249,6 +251,7 @@ impl Count {
             Self::SpansSent => 24,
             Self::SpansDropped => 25,
             Self::SpansFailed => 26,
+            Self::ClientsUnproven => 27,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -271,6 +274,7 @@ mod tests {
             Count::ShedMemory,
             Count::ShedHandshakes,
             Count::HandshakesFailed,
+            Count::ClientsUnproven,
             Count::FloodsEnded,
             Count::ExchangesBegun,
             Count::ExchangesEnded,

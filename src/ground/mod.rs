@@ -1,6 +1,7 @@
 //! What every room stands on; rests on nothing of ours.
 
 pub mod addr;
+pub mod client_certificate;
 pub mod deadline;
 pub mod drain;
 pub mod failure;

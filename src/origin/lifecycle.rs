@@ -1,5 +1,4 @@
-//! Phase × event → phase and order: where the origin's process is, and what is to be done next.
-//! Pure: `now` and the dice come in as arguments.
+//! Phase × event → phase and order: where the process is, and what is to be done next. Pure: `now` and the dice come in.
 //!
 //! ```text
 //! Waiting ──Due──▶ Starting ──Answered──▶ Ready
@@ -127,6 +126,11 @@ struct Restarts {
 }
 
 impl Lifecycle {
+    /// By this policy from now on; a wait that has begun is not shortened.
+    pub fn adopt(&mut self, policy: settings::Restart) {
+        self.restarts.policy = policy;
+    }
+
     /// The first start is due at `now`.
     pub fn new(policy: settings::Restart, now: Instant) -> Self {
         Self {

@@ -89,6 +89,8 @@ pub struct Origin {
 /// The side that watches; it is run on the watch thread.
 pub struct Watch {
     settings: Arc<Settings>,
+    /// Settings to take, once there are others.
+    renewed: watch::Receiver<Arc<Settings>>,
     process: settings::Process,
     /// The origin's listening socket, where we hold it.
     held: Option<HeldSocket>,
@@ -157,6 +159,7 @@ impl Origin {
         let watch = Watch {
             quarantine: Record::new(settings.quarantine.clone()),
             barrier,
+            renewed: watch::channel(settings.clone()).1,
             settings,
             process,
             held: None,
@@ -236,6 +239,12 @@ impl Watch {
         self
     }
 
+    /// The same, with settings that may change.
+    pub fn following(mut self, settings: watch::Receiver<Arc<Settings>>) -> Self {
+        self.renewed = settings;
+        self
+    }
+
     /// Watches until the drain begins, then ends the origin if it is ours. Ends when that is done.
     pub async fn run(self, drain: Drain) {
         if let Some(journal) = self.journal.clone() {
@@ -249,6 +258,26 @@ impl Watch {
 }
 
 impl Watch {
+    /// Goes by the settings that were published, as far as they are its own; a command is for the next start.
+    fn adopt(&mut self) -> Arc<Settings> {
+        let next = self.renewed.borrow_and_update().clone();
+        let (old, hooks) = (&self.settings.hooks, &next.hooks);
+        if old.on_incident != hooks.on_incident {
+            self.told = hook::Queue::open("hooks.on_incident", &hooks.on_incident);
+        }
+        if old.on_degraded != hooks.on_degraded && self.board.view.care != Care::Observed {
+            self.called = hook::Queue::open("hooks.on_degraded", &hooks.on_degraded);
+        }
+        self.quarantine.adopt(next.quarantine.clone());
+        let process = &next.origin.process;
+        if *process != self.settings.origin.process && process.command().is_some() {
+            self.process = process.clone();
+            self.board.view.command = told(process, &self.board.view.address);
+        }
+        self.settings = next.clone();
+        next
+    }
+
     /// A judgement was passed: tells of it if it is news, and remembers what clients had paid while nothing was wrong.
     fn hear(&mut self, judgement: &Judgement) {
         if !judgement.verdict.is_suspect() {

@@ -64,6 +64,10 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             reading = noticed => observer.take_in(reading).await,
             found = observer.search.found() => observer.found(found).await,
             Some(wish) = observer.watch.wishes.recv() => observer.grant(wish).await,
+            Ok(()) = observer.watch.renewed.changed() => {
+                let next = observer.watch.adopt();
+                observer.senses.adopt(&next);
+            }
             () = deadline::reached(stance_ends) => drop(observer.watch.stand(Verb::Resume)),
             _ = drain.begun() => break,
         }

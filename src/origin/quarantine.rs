@@ -60,6 +60,11 @@ impl Record {
         Self { rules, entries }
     }
 
+    /// By these rules from now on; what is in quarantine stays there for as long as it was told.
+    pub fn adopt(&mut self, rules: Quarantine) {
+        self.rules = rules;
+    }
+
     /// The origin hung, and `request` was the oldest that can have been the cause. Returns what that puts in
     /// quarantine, if it does.
     pub fn blame(&mut self, request: &str, now: Instant) -> Option<&Barred> {

@@ -1,5 +1,7 @@
 //! Asks the origin and looks at it, at the pace its health calls for. One probe at a time.
 
+mod limits;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::config::fixed::{ALERT, CALM, EXAMINING, NOTICED};
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
+use limits::limits;
 
 /// The senses for one generation of the origin.
 pub struct Senses {
@@ -83,12 +86,7 @@ impl Senses {
             listening: listening(&address),
             address,
             origin: Arc::new(settings.origin.clone()),
-            limits: Limits {
-                certain: settings.hang.certain,
-                silent: settings.hang.silent,
-                startup: settings.restart.startup,
-                processors: std::thread::available_parallelism().map_or(1.0, |it| it.get() as f64),
-            },
+            limits: limits(settings),
             roster,
             process: Seen::from_option(pid, || "no process of it was seen yet".to_owned()),
             doubt: None,
@@ -106,6 +104,14 @@ impl Senses {
             alert: false,
             warned: Vec::new(),
         }
+    }
+
+    /// Asks and judges by these settings from now on.
+    pub fn adopt(&mut self, settings: &Settings) {
+        self.origin = Arc::new(settings.origin.clone());
+        self.limits = limits(settings);
+        self.worth_a_look = first_look(settings.hang.certain);
+        self.next_probe = deadline::now();
     }
 
     /// From now on this is the process, or why there is none to look at; `doubt` tells why it may be another one.

@@ -69,6 +69,8 @@ enum Next {
     Standby(Noticed),
     /// What the operator wanted was for a time, and that is over.
     StanceOver,
+    /// There are other settings.
+    Settings,
 }
 
 /// Between two looks whether anything is under way still.
@@ -113,6 +115,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             Next::Change(Change::Rests) => supervisor.rest(),
             Next::Standby(noticed) => supervisor.attend(noticed).await,
             Next::StanceOver => supervisor.resume(),
+            Next::Settings => supervisor.adopt(),
         }
         supervisor.watch.release_due(deadline::now());
         supervisor.settle(deadline::now()).await;
@@ -155,6 +158,7 @@ impl Supervisor {
                 _ = drain.begun() => Next::Event(Event::Shutdown),
                 Some(wish) = self.watch.wishes.recv() => Next::Wish(wish),
                 () = deadline::reached(over) => Next::StanceOver,
+                Ok(()) = self.watch.renewed.changed() => Next::Settings,
                 () = self.means.come_back() => Next::Event(Event::Renew(Verdict::Requested)),
                 () = deadline::reached(plight) => Next::Event(Event::Tick),
             };
@@ -176,9 +180,19 @@ impl Supervisor {
             Some(wish) = self.watch.wishes.recv() => return Next::Wish(wish),
             noticed = attention(&mut self.standby, is_ready) => return Next::Standby(noticed),
             () = deadline::reached(over) => return Next::StanceOver,
+            Ok(()) = self.watch.renewed.changed() => return Next::Settings,
             () = tokio::time::sleep(DRAINED), if is_draining => return Next::Event(Event::Tick),
         };
         Next::Event(self.take_in(reading))
+    }
+
+    /// Goes by other settings.
+    fn adopt(&mut self) {
+        let next = self.watch.adopt();
+        self.life.adopt(next.restart.clone());
+        if let Some(current) = &mut self.current {
+            current.senses.adopt(&next);
+        }
     }
 
     /// Turns what was noticed into an event.

@@ -23,7 +23,9 @@ mod tests;
 pub mod verbs;
 mod words;
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,12 +35,13 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::config::settings::{Bound, Hang};
 use crate::ground::deadline;
 use crate::ground::ledger::Ledger;
+use crate::ground::published::Published;
 use crate::origin::{Journal, Origin};
 use history::{History, Point, Totals};
 
 pub use snapshot::Snapshot;
 
-/// What does not change while we run.
+/// What changes with the configuration alone.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// The version of Leeward.
@@ -70,7 +73,26 @@ pub struct Facts {
     pub hang: Hang,
     /// Every wait that has a limit.
     pub waits: Vec<Bound>,
+    /// Where that is from.
+    pub configuration: Configuration,
 }
+
+/// Where the settings are from, and what became of the last reload.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The file; `None` where all is by default.
+    pub file: Option<String>,
+    /// When it was taken last.
+    pub taken: Instant,
+    /// Why what is in it now was not taken.
+    pub fault: Option<String>,
+    /// What has changed in it and waits for a restart of Leeward, by key.
+    pub waits: Vec<String>,
+}
+
+/// Has the configuration read again: what was taken, or every fault.
+pub type Reload =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
 /// What other rooms hold, read at the moment of the snapshot.
 #[derive(Debug, Clone, Default)]
@@ -116,8 +138,10 @@ pub struct Source {
     pub origin: Origin,
     /// Every number of the edge and the exchanges.
     pub ledger: Ledger,
-    /// What does not change.
-    pub facts: Facts,
+    /// What changes with the configuration alone.
+    pub facts: Published<Facts>,
+    /// Has that read again; `None` where nobody can.
+    pub reload: Option<Reload>,
     /// Reads what changes and is in no ledger. It is called on the watch thread and must not block.
     pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
     history: Mutex<History>,
@@ -128,7 +152,7 @@ impl Source {
     pub fn new(
         origin: Origin,
         ledger: Ledger,
-        facts: Facts,
+        facts: Published<Facts>,
         gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
         now: Instant,
     ) -> Self {
@@ -137,9 +161,16 @@ impl Source {
             origin,
             ledger,
             facts,
+            reload: None,
             gauges,
             history: Mutex::new(history),
         }
+    }
+
+    /// The same, with a way to have the configuration read again.
+    pub fn reloading(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
     }
 
     /// Exchanges a second, lately.

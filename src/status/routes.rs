@@ -58,6 +58,7 @@ and by POST, with the token or through the control socket
 /resume       ends these three
 /capture      writes down what the origin does now
 /release      lets requests out of quarantine, ?request=GET%20/page or all
+/reload       reads the configuration and the certificates again
 ";
 
 /// An order is answered within this, even where it is carried out later.
@@ -94,6 +95,15 @@ impl Routes {
 
     async fn route<B>(&self, request: &Request<B>, via: Via) -> Answer {
         let headers = request.headers();
+        if request.uri().path() == "/reload" {
+            return match request.method() {
+                &Method::POST => match verbs::admit(via, headers, self.token.as_deref()) {
+                    Ok(()) => self.reload().await,
+                    Err(why) => refuse(&why),
+                },
+                _ => not_allowed("this is done by POST\n", "POST"),
+            };
+        }
         match (verbs::verb(request.uri()), request.method()) {
             (Some(verb), &Method::POST) => {
                 let admitted = verbs::admit(via, headers, self.token.as_deref());
@@ -106,25 +116,9 @@ impl Routes {
     }
 
     async fn carry_out(&self, verb: Result<Verb, Refused>) -> Answer {
-        let refused = |status: StatusCode, why: &str| {
-            let text = serde_json::json!({ "error": why });
-            said(status, JSON, format!("{text}\n"))
-        };
         let verb = match verb {
             Ok(verb) => verb,
-            Err(why) => {
-                let status = match why {
-                    Refused::NoToken => StatusCode::FORBIDDEN,
-                    Refused::Unauthorized => StatusCode::UNAUTHORIZED,
-                    Refused::Length(..) => StatusCode::BAD_REQUEST,
-                };
-                let mut answer = refused(status, &why.to_string());
-                if status == StatusCode::UNAUTHORIZED {
-                    let scheme = HeaderValue::from_static("Bearer");
-                    answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-                }
-                return answer;
-            }
+            Err(why) => return refuse(&why),
         };
         match self.source.origin.wish(verb, Deadline::within(WISH)).await {
             Ok(done) => {
@@ -132,6 +126,20 @@ impl Routes {
                 said(StatusCode::OK, JSON, format!("{text}\n"))
             }
             Err(why) => refused(StatusCode::CONFLICT, &why),
+        }
+    }
+
+    /// Has the configuration read again: what was taken, or every fault.
+    async fn reload(&self) -> Answer {
+        let Some(reload) = &self.source.reload else {
+            return refused(StatusCode::CONFLICT, "nobody can read it again");
+        };
+        match reload().await {
+            Ok(done) => {
+                let text = serde_json::json!({ "done": done });
+                said(StatusCode::OK, JSON, format!("{text}\n"))
+            }
+            Err(faults) => refused(StatusCode::UNPROCESSABLE_ENTITY, &faults),
         }
     }
 
@@ -207,6 +215,25 @@ fn incidents_told(path: &str) -> Option<usize> {
         "/" | "/incidents" => Some(shelf::MOST),
         _ => None,
     }
+}
+
+fn refused(status: StatusCode, why: &str) -> Answer {
+    let text = serde_json::json!({ "error": why });
+    said(status, JSON, format!("{text}\n"))
+}
+
+fn refuse(why: &Refused) -> Answer {
+    let status = match why {
+        Refused::NoToken => StatusCode::FORBIDDEN,
+        Refused::Unauthorized => StatusCode::UNAUTHORIZED,
+        Refused::Length(..) => StatusCode::BAD_REQUEST,
+    };
+    let mut answer = refused(status, &why.to_string());
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    }
+    answer
 }
 
 fn is_for_events<B>(request: &Request<B>) -> bool {

@@ -5,18 +5,23 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::tls;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Of the next certificate.
+static SERIAL: AtomicU64 = AtomicU64::new(1000);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who signs certificates.
@@ -26,6 +31,7 @@ pub struct Authority(pub CertifiedIssuer<'static, KeyPair>);
 pub struct Made {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: KeyPair,
+    pub serial: SerialNumber,
 }
 
 impl Authority {
@@ -44,11 +50,13 @@ impl Authority {
         let mut params = CertificateParams::new(names.clone()).expect("names");
         let common = names.first().map_or("nobody", |name| name);
         params.distinguished_name.push(DnType::CommonName, common);
+        params.serial_number = Some(SerialNumber::from(SERIAL.fetch_add(1, Ordering::Relaxed)));
         params.not_before = date_time_ymd(1970, 1, 1) + after_today(from);
         params.not_after = date_time_ymd(1970, 1, 1) + after_today(until);
         let key = KeyPair::generate().expect("a key");
         let leaf = params.signed_by(&key, &self.0).expect("a certificate");
         Made {
+            serial: params.serial_number.expect("a number"),
             chain: vec![leaf.der().clone(), self.0.der().clone()],
             key,
         }
@@ -60,7 +68,46 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// Its own certificate, in PEM.
+    pub fn pem(&self) -> String {
+        pem("CERTIFICATE", self.0.der())
+    }
+
+    /// A list of what it has revoked, good for a day, in PEM.
+    pub fn revoked(&self, revoked: &[&Made]) -> String {
+        let now = date_time_ymd(1970, 1, 1) + after_today(0);
+        let one = |made: &&Made| RevokedCertParams {
+            serial_number: made.serial.clone(),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + DAY,
+            crl_number: SerialNumber::from(1u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(one).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        pem("X509 CRL", list.signed_by(&self.0).expect("a list").der())
+    }
+}
+
 impl Made {
+    /// A client that shows it, and one that shows none.
+    pub fn client(shown: Option<&Made>) -> Arc<ClientConfig> {
+        let mut config = (*tls::config(&[&TLS13, &TLS12], &["http/1.1"])).clone();
+        if let Some(made) = shown {
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            let key = provider.key_provider.load_private_key(made.private_key());
+            let key = CertifiedKey::new(made.chain.clone(), key.expect("a key"));
+            config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(key));
+        }
+        Arc::new(config)
+    }
+
     /// Writes both files, `name.pem` and `name.key`, each at once.
     pub fn write(&self, directory: &Path, name: &str) -> (PathBuf, PathBuf) {
         let chain = directory.join(format!("{name}.pem"));
@@ -119,14 +166,14 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 pub fn shown(edge: SocketAddr, name: Option<&str>) -> io::Result<CertificateDer<'static>> {
     let mut config = (*tls::config(&[&TLS13, &TLS12], &["http/1.1"])).clone();
     config.enable_sni = name.is_some();
-    let (stream, _) = shake(edge, Arc::new(config), name.unwrap_or("localhost"))?;
+    let (stream, _) = shake(edge, Arc::new(config), name.unwrap_or("localhost"), "/")?;
     let chain = stream.conn.peer_certificates().expect("a chain");
     Ok(chain[0].clone())
 }
 
-/// A finished handshake by this configuration, and the answer to a GET of `/` where one came.
-pub fn asked(edge: SocketAddr, config: Arc<ClientConfig>) -> io::Result<String> {
-    let (_, answer) = shake(edge, config, "localhost")?;
+/// A finished handshake by this configuration, and the answer to a GET of this path that brings forged fields.
+pub fn asked(edge: SocketAddr, config: Arc<ClientConfig>, path: &str) -> io::Result<String> {
+    let (_, answer) = shake(edge, config, "localhost", path)?;
     Ok(answer)
 }
 
@@ -134,6 +181,7 @@ fn shake(
     edge: SocketAddr,
     config: Arc<ClientConfig>,
     name: &str,
+    path: &str,
 ) -> io::Result<(StreamOwned<ClientConnection, TcpStream>, String)> {
     let socket = TcpStream::connect(edge)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -141,7 +189,10 @@ fn shake(
     let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(session, socket);
     // In TLS 1.3 a refusal of the client comes after its end of the handshake: only an answer is proof.
-    let ask = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let ask = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nClient-Cert: :forged:\r\nX-Client-Cert-Subject: CN=forged\r\n\
+         Connection: close\r\n\r\n"
+    );
     stream.write_all(ask.as_bytes())?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {

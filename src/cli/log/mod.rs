@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::settings::{self, LogFormat, LogLevel};
 use repeats::Repeats;
@@ -19,7 +20,7 @@ use writer::Lines;
 pub use writer::Log;
 
 /// Begins to log as `settings` say.
-pub fn begin(settings: &settings::Log) -> Log {
+pub fn begin(settings: &settings::Log) -> (Log, Level) {
     let repeats = Repeats::new(settings.repeats);
     let is_journal = match settings.format {
         LogFormat::Journal => true,
@@ -27,9 +28,8 @@ pub fn begin(settings: &settings::Log) -> Log {
         LogFormat::Text | LogFormat::Json => false,
     };
     let (lines, log) = writer::begin(repeats.clone());
-    let subscriber = tracing_subscriber::registry()
-        .with(level(settings.level))
-        .with(repeats);
+    let (filter, handle) = reload::Layer::new(level(settings.level));
+    let subscriber = tracing_subscriber::registry().with(filter).with(repeats);
     match settings.format {
         _ if is_journal => subscriber.with(journal::Journal(lines)).init(),
         LogFormat::Json => subscriber.with(json(lines)).init(),
@@ -39,7 +39,18 @@ pub fn begin(settings: &settings::Log) -> Log {
             subscriber.with(text.with_writer(lines)).init();
         }
     }
-    log
+    (log, Level(handle))
+}
+
+/// The least severe level that is written, to be changed.
+pub struct Level(reload::Handle<LevelFilter, Registry>);
+
+impl Level {
+    /// As these settings say, from now on.
+    pub fn take(&self, settings: &settings::Log) {
+        // It only fails when there is no log any more.
+        let _ = self.0.reload(level(settings.level));
+    }
 }
 
 fn json<S>(lines: Lines) -> impl tracing_subscriber::Layer<S>

@@ -2,7 +2,7 @@
 
 use super::{AUTO, OFF, Text, file, list, pace, size, time};
 use crate::config::settings::{
-    Edge, EdgeDeadlines, EdgeLimits, Identity, Pair, Spool, Tls, TlsVersion, UnknownName,
+    Clients, Edge, EdgeDeadlines, EdgeLimits, Identity, Pair, Spool, Tls, TlsVersion, UnknownName,
 };
 
 impl Text {
@@ -41,6 +41,7 @@ impl Text {
             unknown_name,
             reread_every,
             oldest,
+            clients,
         } = tls;
         self.section("[edge.tls]");
         if let Identity::Files(pair) = identity {
@@ -61,6 +62,12 @@ impl Text {
                 TlsVersion::V1_3 => "\"1.3\"",
             },
         );
+        if let Some(Clients { ca, crl, required }) = clients {
+            self.section("[edge.tls.clients]");
+            self.put("ca", file(ca));
+            self.put("crl", list(crl.iter().map(|it| it.display())));
+            self.put("required", required);
+        }
         for other in others {
             self.section("[[edge.tls.certificates]]");
             self.pair(other);

@@ -147,6 +147,7 @@ mod tests {
             "[edge]\nlisten = [\"[::1]:1\", \"0.0.0.0:443\"]\nredirect = \"[::]:80\"\nproxy_protocol = [\"10.0.0.0/8\", \"2001:db8::/32\"]",
             "[edge.tls]\ncertificate = \"c\"\nkey = \"k\"\nunknown_name = \"refuse\"\nreread_every = \"off\"\n[[edge.tls.certificates]]\ncertificate = \"d\"\nkey = \"l\"",
             "[[edge.tls.certificates]]\ncertificate = \"c\"\nkey = \"k\"\n[[edge.tls.certificates]]\ncertificate = \"d\"\nkey = \"l\"",
+            "[edge.tls.clients]\nca = \"a\"\ncrl = [\"b\", \"c\"]\nrequired = false",
             "[edge.deadlines]\nbody_pace = \"off\"\nresponse_pace = \"1KiB/s after 1.5s\"",
             "[edge.limits]\nmemory = \"off\"\nbody = 1000001",
             "[spool]\ndisk = \"off\"\ndirectory = \"/a \\\"b\\\"\\\\\\t\u{e9}\"",

@@ -1,10 +1,13 @@
 //! The keys of `[edge.tls]`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use crate::config::raw::Section;
-use crate::config::settings::{Identity, Pair, Tls, TlsVersion, UnknownName};
-use crate::config::value::{self, Wrong, path, span};
+use crate::config::settings::{Clients, Identity, Pair, Tls, TlsVersion, UnknownName};
+use crate::config::value::{self, Judged, Wrong, path, span};
 
 use super::DAY;
 
@@ -24,6 +27,7 @@ pub fn tls(mut section: Section<'_, '_, '_>) -> Tls {
     });
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
     section.set("min_version", &mut it.oldest, |v| value::word(v, &versions));
+    it.clients = clients(section.section("edge.tls.clients"));
     it.others = section
         .sections("edge.tls.certificates")
         .into_iter()
@@ -37,6 +41,34 @@ pub fn tls(mut section: Section<'_, '_, '_>) -> Tls {
     };
     section.finish();
     it
+}
+
+/// `[edge.tls.clients]`
+fn clients(mut section: Section<'_, '_, '_>) -> Option<Clients> {
+    let ca = section.take("ca", path("/etc/leeward/tls/clients-ca.pem"));
+    let (mut crl, mut required) = (Vec::new(), true);
+    section.set("crl", &mut crl, paths);
+    section.set("required", &mut required, value::switch);
+    if section.is_present() && !section.says("ca") {
+        let remedy = "add ca = \"/etc/leeward/tls/clients-ca.pem\", the authorities that sign them";
+        let message = "client certificates without anybody who may have signed them";
+        section.complain("ca", Wrong::new(message, remedy));
+    }
+    section.finish();
+    Some(Clients {
+        ca: ca?,
+        crl,
+        required,
+    })
+}
+
+/// One file, or several.
+fn paths(value: &DeValue<'_>) -> Judged<Vec<PathBuf>> {
+    let one = path("/etc/leeward/tls/clients.crl");
+    match value.as_array() {
+        None => Ok(vec![one(value)?]),
+        Some(many) => many.iter().map(|it| value::part(it, &one)).collect(),
+    }
 }
 
 /// One of `[[edge.tls.certificates]]`.

@@ -33,6 +33,7 @@ impl Default for Tls {
             unknown_name: UnknownName::Default,
             reread_every: Some(Duration::from_secs(10)),
             oldest: TlsVersion::V1_2,
+            clients: None,
         }
     }
 }

@@ -16,6 +16,19 @@ pub struct Tls {
     pub reread_every: Option<Duration>,
     /// The oldest version spoken.
     pub oldest: TlsVersion,
+    /// `[edge.tls.clients]`: whose certificates clients may show; `None` asks for none.
+    pub clients: Option<Clients>,
+}
+
+/// `[edge.tls.clients]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clients {
+    /// The authorities that may have signed them, in PEM.
+    pub ca: PathBuf,
+    /// Their lists of what they have revoked, in PEM.
+    pub crl: Vec<PathBuf>,
+    /// Whether a client without one is refused.
+    pub required: bool,
 }
 
 /// Where the certificate comes from.

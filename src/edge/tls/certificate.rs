@@ -134,7 +134,7 @@ fn certified(
 }
 
 /// What is wrong with a PEM file.
-fn in_words(error: &pem::Error) -> String {
+pub fn in_words(error: &pem::Error) -> String {
     match error {
         pem::Error::IllegalSectionStart { .. } | pem::Error::MissingSectionEnd { .. } => {
             "it breaks off in the middle of a section".to_owned()

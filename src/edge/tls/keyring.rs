@@ -6,10 +6,11 @@ use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::ProducesTickets;
+use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
 use super::by_name::ByName;
 use super::certificate::Certificate;
+use super::clients::Trusted;
 use super::look::Look;
 use super::term::{Term, Told};
 use super::{ALPN, Shown, Spoken, TlsError, TlsFaults};
@@ -22,7 +23,17 @@ pub struct Keyring {
     /// The default first.
     held: Vec<Held>,
     ticketer: Arc<dyn ProducesTickets>,
+    clients: Option<Trusted>,
     spoken: Spoken,
+}
+
+/// What a reload has read and judged, and not taken yet.
+pub struct Prepared {
+    settings: settings::Tls,
+    held: Vec<Held>,
+    clients: Option<Trusted>,
+    ticketer: Arc<dyn ProducesTickets>,
+    config: Arc<ServerConfig>,
 }
 
 /// One certificate, and how it stands with its files.
@@ -42,22 +53,23 @@ impl Keyring {
     /// # Errors
     /// [`TlsFaults`]: all of them.
     pub fn open(settings: &settings::Tls) -> Result<Self, TlsFaults> {
-        let held = hold(settings)?;
+        let (held, clients) = read(settings)?;
         let failed = |section: &str, cause| {
             let section = section.to_owned();
             TlsFaults(vec![TlsError::Rejected { section, cause }])
         };
         let ticketer = aws_lc_rs::Ticketer::new().map_err(|cause| failed("edge.tls", cause))?;
-        let config = server(settings, &held, &ticketer);
+        let config = server(settings, &held, clients.as_ref(), &ticketer);
         let config = config.map_err(|cause| failed("edge.tls", cause))?;
         let spoken = Spoken {
             config: Published::new(config),
-            shown: Published::new(Arc::new(shown(&held))),
+            shown: Published::new(Arc::new(shown(&held, clients.as_ref()))),
         };
         Ok(Self {
             settings: settings.clone(),
             held,
             ticketer,
+            clients,
             spoken,
         })
     }
@@ -100,8 +112,85 @@ impl Keyring {
                 _ => {}
             }
         }
+        if let Some(clients) = &mut self.clients {
+            let before = clients.fault().cloned();
+            let taken = clients.look(now);
+            has_changed |= taken || before.as_ref() != clients.fault();
+            if taken {
+                // Who resumes a session is not verified again.
+                match aws_lc_rs::Ticketer::new() {
+                    Ok(ticketer) => self.ticketer = ticketer,
+                    Err(error) => tracing::error!(%error, "edge.tls.clients: no new tickets"),
+                }
+            }
+        }
         if has_changed {
             self.publish();
+        }
+        self.tell(now);
+    }
+
+    /// Reads all files anew, as these settings name them. Blocks.
+    ///
+    /// # Errors
+    /// [`TlsFaults`]: all of them; one that has expired is a fault where the one that is shown in its place has not.
+    pub fn prepare(
+        &self,
+        settings: &settings::Tls,
+        now: SystemTime,
+    ) -> Result<Prepared, TlsFaults> {
+        let (held, clients) = read(settings)?;
+        let there = |section: &str| self.held.iter().find(|held| held.section == section);
+        let useless = held.iter().filter_map(|next| {
+            let term = Term::of(next.certificate.validity, now);
+            let is_there = Term::of(there(&next.section)?.certificate.validity, now).is_good();
+            let section = next.section.clone();
+            (is_there && !term.is_good()).then_some(TlsError::Useless { section, term })
+        });
+        let useless: Vec<_> = useless.collect();
+        if !useless.is_empty() {
+            return Err(TlsFaults(useless));
+        }
+        let rejected = |cause| {
+            let section = "edge.tls".to_owned();
+            TlsFaults(vec![TlsError::Rejected { section, cause }])
+        };
+        // Who resumes a session is not verified again: where clients are, tickets begin anew with each reload.
+        let ticketer = match clients.is_some() || self.clients.is_some() {
+            true => aws_lc_rs::Ticketer::new().map_err(rejected)?,
+            false => self.ticketer.clone(),
+        };
+        let config = server(settings, &held, clients.as_ref(), &ticketer).map_err(rejected)?;
+        Ok(Prepared {
+            settings: settings.clone(),
+            held,
+            clients,
+            ticketer,
+            config,
+        })
+    }
+
+    /// Shows what was prepared from now on.
+    pub fn commit(&mut self, prepared: Prepared, now: SystemTime) {
+        let Prepared {
+            settings,
+            held,
+            clients,
+            ticketer,
+            config,
+        } = prepared;
+        (self.settings, self.clients, self.ticketer) = (settings, clients, ticketer);
+        // One that is self-signed is made at the start, and not at each reload.
+        let before = std::mem::replace(&mut self.held, held);
+        let is_kept = |held: &&mut Held| held.pair.is_none();
+        let made = before.into_iter().find(|held| held.pair.is_none());
+        if let (Some(next), Some(made)) = (self.held.iter_mut().find(is_kept), made) {
+            *next = made;
+            self.publish();
+        } else {
+            self.spoken.config.replace(config);
+            let shown = shown(&self.held, self.clients.as_ref());
+            self.spoken.shown.replace(Arc::new(shown));
         }
         self.tell(now);
     }
@@ -123,11 +212,13 @@ impl Keyring {
 
     /// From now on the certificates held are shown. Tickets stay good: they name no certificate.
     fn publish(&mut self) {
-        match server(&self.settings, &self.held, &self.ticketer) {
+        let clients = self.clients.as_ref();
+        match server(&self.settings, &self.held, clients, &self.ticketer) {
             Ok(config) => self.spoken.config.replace(config),
             Err(error) => tracing::error!(%error, "edge.tls: what was read cannot be used"),
         }
-        self.spoken.shown.replace(Arc::new(shown(&self.held)));
+        let shown = shown(&self.held, clients);
+        self.spoken.shown.replace(Arc::new(shown));
     }
 }
 
@@ -184,6 +275,19 @@ impl Held {
 }
 
 /// Reads all that is configured.
+fn read(settings: &settings::Tls) -> Result<(Vec<Held>, Option<Trusted>), TlsFaults> {
+    let clients = settings.clients.as_ref().map(Trusted::read).transpose();
+    match (hold(settings), clients) {
+        (Ok(held), Ok(clients)) => Ok((held, clients)),
+        (held, clients) => {
+            let mut faults = held.err().map_or_else(Vec::new, |faults| faults.0);
+            faults.extend(clients.err());
+            Err(TlsFaults(faults))
+        }
+    }
+}
+
+/// Every certificate that is configured.
 fn hold(settings: &settings::Tls) -> Result<Vec<Held>, TlsFaults> {
     let (mut held, mut faults) = (Vec::new(), Vec::new());
     let default = match &settings.identity {
@@ -228,6 +332,7 @@ fn look(pair: &Pair) -> Look {
 fn server(
     settings: &settings::Tls,
     held: &[Held],
+    clients: Option<&Trusted>,
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let versions: &[&rustls::SupportedProtocolVersion] = match settings.oldest {
@@ -240,9 +345,13 @@ fn server(
     let others = others.iter().map(|held| &held.certificate);
     let names = ByName::new(&default.certificate, others, settings.unknown_name);
     let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = match clients {
+        Some(clients) => clients.verifier(),
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(names));
     server.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     // Tickets keep no memory of clients on our side.
@@ -250,7 +359,8 @@ fn server(
     Ok(Arc::new(server))
 }
 
-fn shown(held: &[Held]) -> Vec<Shown> {
+fn shown(held: &[Held], clients: Option<&Trusted>) -> Vec<Shown> {
+    let of_clients = clients.and_then(|clients| clients.fault().cloned());
     let shown = |held: &Held| Shown {
         section: held.section.clone(),
         file: held.pair.as_ref().map(|pair| pair.certificate.clone()),
@@ -260,5 +370,9 @@ fn shown(held: &[Held]) -> Vec<Shown> {
         until: held.certificate.validity.1,
         fault: held.fault.clone(),
     };
-    held.iter().map(shown).collect()
+    let mut all: Vec<_> = held.iter().map(shown).collect();
+    if let Some(default) = all.first_mut() {
+        default.fault = default.fault.take().or(of_clients);
+    }
+    all
 }

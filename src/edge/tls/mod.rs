@@ -5,6 +5,7 @@
 
 mod by_name;
 mod certificate;
+mod clients;
 mod keyring;
 mod look;
 mod term;
@@ -16,7 +17,8 @@ use std::time::SystemTime;
 use rustls::{ProtocolVersion, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-pub use keyring::Keyring;
+pub use clients::shown_by;
+pub use keyring::{Keyring, Prepared};
 pub use term::Term;
 
 use crate::ground::published::Published;
@@ -72,6 +74,12 @@ pub enum TlsError {
         section: String,
         /// How it stands with it.
         term: Term,
+    },
+    /// The authorities of the clients, or their lists.
+    #[error("edge.tls.clients: {cause}; name authorities and lists that rustls can use")]
+    Clients {
+        /// In its words.
+        cause: String,
     },
     /// What rustls has against the certificate, the key, or the two together.
     #[error("{section}: {cause}; name a certificate and a key that rustls can use")]

@@ -82,6 +82,12 @@ impl Collector for Exposed {
 /// Names below are without the unit, `_total` and `_info`: the encoder adds them.
 fn leeward(to: &mut Families<'_>, all: &Snapshot) -> Written {
     to.info("leeward_build", "What runs.", "version", all.version)?;
+    let help = "1 while the configuration on disk is faulty and another one runs.";
+    let faulty = Some(u32::from(all.configuration.fault.is_some()));
+    to.gauge("leeward_configuration_faulty", help, PLAIN, faulty)?;
+    let help = "Changed keys that wait for a restart of Leeward.";
+    let waiting = Some(all.configuration.waits_for_restart.len() as u64);
+    to.gauge("leeward_configuration_waiting", help, PLAIN, waiting)?;
     let help = "Time since Leeward started.";
     to.gauge("leeward_uptime", help, SECONDS, Some(all.uptime_seconds))?;
     let toll = &all.toll;
@@ -124,6 +130,9 @@ fn edge(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "TLS handshakes that failed.";
     let failed = connections.handshakes_failed;
     to.counter("leeward_tls_handshakes_failed", help, PLAIN, failed)?;
+    let help = "TLS handshakes of clients whose certificate was not taken, or that showed none.";
+    let unproven = connections.clients_unproven;
+    to.counter("leeward_clients_unproven", help, PLAIN, unproven)?;
     certificates(to, all)?;
     let help = "HTTP/2 connections ended because the client flooded them.";
     let floods = connections.floods_ended;
@@ -256,6 +265,8 @@ mod tests {
             "leeward_memory_limit_bytes 1073741824",
             "leeward_connections_shed_total{reason=\"handshakes\"} 0",
             "leeward_certificate_expiry_timestamp_seconds{certificate=\"edge.tls\"} 871776000",
+            "leeward_configuration_faulty 1",
+            "leeward_configuration_waiting 1",
             "leeward_certificate_faulty{certificate=\"edge.tls\"} 1",
             "leeward_quarantined 0",
             "leeward_spool_budget_bytes 67108864",

@@ -163,6 +163,10 @@ pub(super) fn of_clients(all: &Snapshot) -> Vec<Row> {
             "failed handshakes",
             Some(number(connections.handshakes_failed)),
         ),
+        (
+            "without a good certificate",
+            (connections.clients_unproven > 0).then(|| number(connections.clients_unproven)),
+        ),
         ("floods ended", Some(number(connections.floods_ended))),
         ("too slow", Some(by_word(&all.traffic.client_timeouts))),
     ];

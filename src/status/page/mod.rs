@@ -66,7 +66,7 @@ pub(super) fn pieces(all: &Snapshot, hour: &[Point], now: Instant) -> Vec<Piece>
         ("title", text(&title)),
         ("mood", Html::new().raw(mood.class())),
         ("head", head(all)),
-        ("state", state(origin, mood)),
+        ("state", state(origin, mood).add(configuration(all))),
         ("day", day.map_or_else(Html::new, |day| told(&day))),
         ("latest", latest(all.incidents.first())),
         ("figures", figures(all)),
@@ -136,6 +136,25 @@ fn state(origin: &OriginFacts, mood: Mood) -> Html {
         None => state,
     };
     state.raw("</div>").add(seen(origin))
+}
+
+/// What became of the configuration that is on the disk, where that is not what runs.
+fn configuration(all: &Snapshot) -> Html {
+    let it = &all.configuration;
+    let mut told = Html::new();
+    if let Some(fault) = &it.fault {
+        told = told
+            .raw("<p class=\"trouble\">The configuration on disk is faulty and was not taken; what runs was not changed: ")
+            .text(fault)
+            .raw("</p>");
+    }
+    if !it.waits_for_restart.is_empty() {
+        told = told
+            .raw("<p class=\"soft\">Changed on disk, and waiting for a restart of Leeward: ")
+            .text(&it.waits_for_restart.join(", "))
+            .raw("</p>");
+    }
+    told
 }
 
 /// The verdict and what speaks for and against it.

@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub toll: TollFacts,
     /// The certificates that are shown to clients, the default first.
     pub certificates: Vec<CertificateFacts>,
+    /// Where the settings are from.
+    pub configuration: ConfigurationFacts,
     /// The last incidents, the newest first; those of earlier runs too, where the journal could be read.
     pub incidents: Vec<Summary>,
 }
@@ -159,6 +161,19 @@ pub struct Memory {
     pub limit_bytes: Option<u64>,
 }
 
+/// Where the settings are from, and what became of the last reload.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigurationFacts {
+    /// The file; `null` where all is by default.
+    pub file: Option<String>,
+    /// When it was taken last.
+    pub taken_at: String,
+    /// Why what is in it now was not taken.
+    pub fault: Option<String>,
+    /// What has changed in it and waits for a restart of Leeward, by key.
+    pub waits_for_restart: Vec<String>,
+}
+
 /// Values by a word of a fixed set, in the order of the set.
 #[derive(Debug, Clone)]
 pub struct ByWord<T = u64>(pub Vec<(&'static str, T)>);
@@ -166,7 +181,7 @@ pub struct ByWord<T = u64>(pub Vec<(&'static str, T)>);
 impl Snapshot {
     /// What is so at `now`.
     pub fn take(source: &Source, now: Instant) -> Self {
-        let facts = &source.facts;
+        let facts = &*source.facts.now();
         let view = source.origin.view();
         let gate = source.origin.gate().borrow().clone();
         let visits = source.origin.visits(now, VISITS).into_iter();
@@ -229,6 +244,12 @@ impl Snapshot {
                 .into_iter()
                 .map(|it| CertificateFacts::of(it, SystemTime::now()))
                 .collect(),
+            configuration: ConfigurationFacts {
+                file: facts.configuration.file.clone(),
+                taken_at: facts.time(facts.configuration.taken),
+                fault: facts.configuration.fault.clone(),
+                waits_for_restart: facts.configuration.waits.clone(),
+            },
             incidents: view.incidents.clone(),
         }
     }
@@ -261,7 +282,7 @@ fn deadlines(source: &Source) -> Vec<DeadlineFacts> {
         limit_seconds: seconds(*limit),
         missed: missed(*party, *phase),
     };
-    source.facts.waits.iter().map(told).collect()
+    source.facts.now().waits.iter().map(told).collect()
 }
 
 impl ByWord {

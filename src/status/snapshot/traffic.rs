@@ -54,6 +54,8 @@ pub struct Connections {
     pub shed: ByWord,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,
+    /// Of these, those of clients whose certificate was not taken, or that showed none where one is required.
+    pub clients_unproven: u64,
     /// HTTP/2 connections ended because the client flooded them.
     pub floods_ended: u64,
 }
@@ -136,6 +138,7 @@ impl Traffic {
                     ("handshakes", sum(Count::ShedHandshakes)),
                 ]),
                 handshakes_failed: sum(Count::HandshakesFailed),
+                clients_unproven: sum(Count::ClientsUnproven),
                 floods_ended: sum(Count::FloodsEnded),
             },
             exchanges: Exchanges {

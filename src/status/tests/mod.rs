@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::snapshot::{OriginFacts, Snapshot, UnderWay};
-use super::{Certificate, Facts, Gauges, Source};
+use super::{Certificate, Configuration, Facts, Gauges, Source};
 use crate::config::Settings;
 use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
+use crate::ground::published::Published;
 use crate::origin::cost::Cost;
 use crate::origin::growth::{Growth, Growths, Holding};
 use crate::origin::incident::Summary;
@@ -52,7 +53,7 @@ pub(super) fn hung() -> Snapshot {
         lasting: false,
     };
     let mut snapshot = Snapshot::take(&source, now);
-    snapshot.origin = OriginFacts::of(&view, &gate, vec![visit], &source.facts, now);
+    snapshot.origin = OriginFacts::of(&view, &gate, vec![visit], &source.facts.now(), now);
     snapshot.toll = super::snapshot::TollFacts::of(&view.toll);
     snapshot.incidents = view.incidents;
     snapshot
@@ -164,7 +165,14 @@ fn source(started: Instant) -> Source {
         patience: Duration::from_secs(20),
         hang: Settings::default().hang,
         waits: Settings::default().waits(),
+        configuration: Configuration {
+            file: Some("/etc/leeward/leeward.toml".to_owned()),
+            taken: started,
+            fault: Some("leeward.toml:1:1: <b>: there is no such key".to_owned()),
+            waits: vec!["edge.listen".to_owned()],
+        },
     };
+    let facts = Published::new(Arc::new(facts));
     let gauges = || Gauges {
         queued: 2,
         held: 5,
@@ -256,7 +264,7 @@ fn the_json_holds_every_fact_under_its_name() {
 fn requests_reach_an_origin_that_answers_behind_an_open_gate() {
     let now = Instant::now();
     let mut view = view(now);
-    let facts = source(now).facts;
+    let facts = source(now).facts.now();
     let address = view.address.clone();
     let (generation, _ender) = crate::origin::Generation::begin(3, address, 1);
     let open = Gate::Open(generation);
