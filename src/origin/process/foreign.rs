@@ -213,6 +213,18 @@ impl Foreign {
         }
     }
 
+    /// Whether a signal of ours reaches it, as far as that is known, so that it can be frozen.
+    pub fn is_ours_to_freeze(&self) -> bool {
+        match (&*self.keeper, &self.main) {
+            (Keeper::Unit(..), _) => self.out_of_reach().is_none(),
+            (Keeper::Hooks(_), Main::Here(held, _)) => {
+                held.has_exited() || held.is_ours_to_signal()
+            }
+            (Keeper::Hooks(_), Main::Unseen(_)) => false,
+            (Keeper::Hooks(_), Main::Coming(_) | Main::Resting(..) | Main::Failed(_)) => true,
+        }
+    }
+
     /// Where it is there and can be ended neither by a signal of ours nor by a command: what can be done for that. Of a
     /// service it is known once a signal was not sent.
     pub fn out_of_reach(&self) -> Option<String> {

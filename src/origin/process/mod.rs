@@ -184,6 +184,14 @@ impl Process {
         }
     }
 
+    /// Whether a signal of ours reaches it, as far as that is known, so that it can be frozen.
+    pub fn is_ours_to_freeze(&self) -> bool {
+        match self {
+            Self::Child(_) | Self::Daemon(_) => true,
+            Self::Foreign(foreign) => foreign.is_ours_to_freeze(),
+        }
+    }
+
     /// Where it is there and can be ended neither by a signal of ours nor by a command of the operator's, as far as that is
     /// known: what can be done for that, in words.
     pub fn out_of_reach(&self) -> Option<String> {
