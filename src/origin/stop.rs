@@ -35,7 +35,8 @@ pub fn ladder(verdict: Verdict, confidence: Confidence, limits: &settings::Resta
     }
 }
 
-/// Goes down the ladder, a command of the operator's first; `true` when the process has exited, `false` when even KILL did not end it in time.
+/// Goes down the ladder, a command of the operator's first; `true` when the process has exited, `false` when even KILL
+/// did not end it in time, or it is out of reach.
 pub async fn descend(process: &Process, ladder: Ladder) -> bool {
     if process.is_ended_by_hook(ladder).await {
         return true;
@@ -47,6 +48,9 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
     };
     if let Some((signal, name, grace)) = asked {
         process.signal(signal).await;
+        if process.out_of_reach().is_some() {
+            return false;
+        }
         // Whoever is frozen hears of it only then.
         process.signal(Signal::CONT).await;
         if Deadline::within(grace)
@@ -62,6 +66,9 @@ pub async fn descend(process: &Process, ladder: Ladder) -> bool {
         );
     }
     process.signal(Signal::KILL).await;
+    if process.out_of_reach().is_some() {
+        return false;
+    }
     Deadline::within(KILLED)
         .bound(process.exited())
         .await

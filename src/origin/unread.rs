@@ -78,10 +78,14 @@ pub async fn prove(
     let OriginAddr::Tcp(at) = *address else {
         return Unread::default();
     };
-    if roster.visits(deadline::now(), 1).is_empty() {
+    // Who is not ours to freeze may read on; and its workers, if they are ours, would be frozen for nothing.
+    if roster.visits(deadline::now(), 1).is_empty() || !process.is_ours_to_freeze() {
         return Unread::default();
     }
     process.signal(Signal::STOP).await;
+    if !process.is_ours_to_freeze() {
+        return Unread::default();
+    }
     if ladder == Ladder::Kill {
         // They have no grace either.
         orphans::freeze(number).await;

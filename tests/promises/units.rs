@@ -10,7 +10,7 @@ use crate::foreign::Service;
 use crate::house::{DUE, incidents};
 use crate::support::Leeward;
 use crate::support::standing::Standing;
-use crate::verbs::done;
+use crate::verbs::{done, order};
 
 /// One service, whose state is in the directory of the script: `pid` once it ran, `stopped` when somebody stopped it,
 /// `always` where it is to come back by itself.
@@ -42,7 +42,8 @@ show)
     [ -n "$pid" ] && echo InactiveEnterTimestampMonotonic=1 || echo InactiveEnterTimestampMonotonic=0 ;;
 start) start ;;
 stop) : > stopped; kill -9 "$pid" ;;
-kill) lives && kill "-${4#SIG}" "$pid" ;;
+kill) [ -e forbidden ] && { echo 'Interactive authentication required.' >&2; exit 1; }
+    lives && kill "-${4#SIG}" "$pid" ;;
 esac
 exit 0
 "#;
@@ -154,4 +155,25 @@ fn a_unit_that_is_none_is_told() {
         &guarded(&service),
         "goahead.service: systemd knows no such unit",
     );
+}
+
+/// Without leave from polkit it can only be told; nobody is shut out by that once it answers again.
+#[test]
+fn a_unit_that_leeward_may_not_kill_serves_again_when_it_answers() {
+    let service = Service::new("systemctl", SYSTEMCTL);
+    let leeward = guarded(&service);
+    let pid = serving(&leeward);
+    fs::write(service.place().join("forbidden"), "").expect("it can be written");
+    let refused = order(&leeward, &["restart", "--no-wait"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("let polkit grant") && said.contains("authentication required"),
+        "{said}"
+    );
+    assert_eq!(serving(&leeward), pid);
+    send(pid, Signal::STOP);
+    leeward.wait_log("the origin is out of reach and runs on", DUE);
+    send(pid, Signal::CONT);
+    leeward.wait_log_nth("origin ready", 2, DUE);
+    assert_eq!((serving(&leeward), service.pid()), (pid, pid));
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -20,6 +20,8 @@ use crate::origin::stop::Ladder;
 pub struct Foreign {
     keeper: Arc<Keeper>,
     main: Main,
+    /// Why the last signal was not sent, where systemd would not send it.
+    unsent: Mutex<Option<String>>,
 }
 
 /// The process that serves.
@@ -48,6 +50,12 @@ enum End {
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
+/// What can be done for an origin that Leeward cannot end.
+const OUT_OF_REACH: &str = "Leeward may not signal it, or not see which process it is; give Leeward its user or the \
+     capabilities for it, or set origin.process.stop";
+/// The same for a service.
+const UNIT_REMEDY: &str = "let polkit grant Leeward's user org.freedesktop.systemd1.manage-units for it, or run Leeward \
+     as root";
 /// After a signal, for whoever may not be awaited.
 const KILLED: Duration = Duration::from_secs(5);
 
@@ -60,6 +68,7 @@ impl Foreign {
         Self {
             keeper,
             main: Main::Coming(Box::pin(coming)),
+            unsent: Mutex::new(None),
         }
     }
 
@@ -153,9 +162,13 @@ impl Foreign {
             (_, Main::Coming(_) | Main::Resting(..) | Main::Failed(_)) => {}
             (Keeper::Unit(unit, _), _) => {
                 // It is to end as we end it, and not by what systemd does to it meanwhile.
-                if let Err(error) = unit::kill(unit, signal).await {
+                let unsent = unit::kill(unit, signal).await.err();
+                // It may have ended in between.
+                let unsent = unsent.filter(|_| !self.has_exited());
+                if let Some(error) = &unsent {
                     tracing::error!("{unit} cannot be signalled: {error}");
                 }
+                *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = unsent;
             }
             (Keeper::Hooks(_), Main::Here(held, _)) => held.signal(signal).await,
             (Keeper::Hooks(_), Main::Unseen(why)) => {
@@ -200,17 +213,47 @@ impl Foreign {
         }
     }
 
-    /// Whether it is there and can be ended neither by a signal of ours nor by a command.
-    pub fn is_out_of_reach(&self) -> bool {
-        let Keeper::Hooks(hooks) = &*self.keeper else {
-            return false;
+    /// Whether a signal of ours reaches it, as far as that is known, so that it can be frozen.
+    pub fn is_ours_to_freeze(&self) -> bool {
+        match (&*self.keeper, &self.main) {
+            (Keeper::Unit(..), _) => self.out_of_reach().is_none(),
+            (Keeper::Hooks(_), Main::Here(held, _)) => {
+                held.has_exited() || held.is_ours_to_signal()
+            }
+            (Keeper::Hooks(_), Main::Unseen(_)) => false,
+            (Keeper::Hooks(_), Main::Coming(_) | Main::Resting(..) | Main::Failed(_)) => true,
+        }
+    }
+
+    /// Where it is there and can be ended neither by a signal of ours nor by a command: what can be done for that. Of a
+    /// service it is known once a signal was not sent.
+    pub fn out_of_reach(&self) -> Option<String> {
+        let hooks = match &*self.keeper {
+            Keeper::Hooks(hooks) => hooks,
+            Keeper::Unit(..) if self.has_exited() => return None,
+            Keeper::Unit(unit, _) => {
+                let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+                let remedy = |why: &String| {
+                    format!("systemd does not signal {unit} for Leeward; {UNIT_REMEDY} ({why})")
+                };
+                return unsent.as_ref().map(remedy);
+            }
         };
         let may_not_be_signalled = match &self.main {
             Main::Here(held, _) => !held.has_exited() && !held.is_ours_to_signal(),
             Main::Unseen(_) => true,
             Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => false,
         };
-        may_not_be_signalled && hooks.ending(false, false).is_none()
+        let is_out = may_not_be_signalled && hooks.ending(false, false).is_none();
+        is_out.then(|| OUT_OF_REACH.to_owned())
+    }
+
+    /// The same before anything is done to it: a signal that changes nothing shows whether systemd would send one.
+    pub async fn asked_out_of_reach(&self) -> Option<String> {
+        if let (Keeper::Unit(..), Main::Here(..) | Main::Unseen(_)) = (&*self.keeper, &self.main) {
+            self.signal(Signal::CONT).await;
+        }
+        self.out_of_reach()
     }
 
     /// Whether whoever keeps it is about to end it, so that its end is not ours to undo.

@@ -184,11 +184,28 @@ impl Process {
         }
     }
 
-    /// Whether it is there and can be ended neither by a signal of ours nor by a command of the operator's.
-    pub fn is_out_of_reach(&self) -> bool {
+    /// Whether a signal of ours reaches it, as far as that is known, so that it can be frozen.
+    pub fn is_ours_to_freeze(&self) -> bool {
         match self {
-            Self::Child(_) | Self::Daemon(_) => false,
-            Self::Foreign(foreign) => foreign.is_out_of_reach(),
+            Self::Child(_) | Self::Daemon(_) => true,
+            Self::Foreign(foreign) => foreign.is_ours_to_freeze(),
+        }
+    }
+
+    /// Where it is there and can be ended neither by a signal of ours nor by a command of the operator's, as far as that is
+    /// known: what can be done for that, in words.
+    pub fn out_of_reach(&self) -> Option<String> {
+        match self {
+            Self::Child(_) | Self::Daemon(_) => None,
+            Self::Foreign(foreign) => foreign.out_of_reach(),
+        }
+    }
+
+    /// The same, found out by a signal that changes nothing; it wakes one that is stopped.
+    pub async fn asked_out_of_reach(&self) -> Option<String> {
+        match self {
+            Self::Child(_) | Self::Daemon(_) => None,
+            Self::Foreign(foreign) => foreign.asked_out_of_reach().await,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::Supervisor;
 use super::relief::Fate;
 use super::wound::Wound;
@@ -17,10 +19,6 @@ use crate::origin::stop::Ladder;
 use crate::origin::unread::Unread;
 use crate::origin::verdict::{Confidence, Verdict};
 use crate::origin::{Ending, evidence, stop, unread};
-
-/// What can be done for an origin that Leeward cannot end.
-pub(super) const OUT_OF_REACH: &str = "Leeward may not signal it, or not see which process it is; give Leeward its \
-     user or the capabilities for it, or set origin.process.stop";
 
 impl Supervisor {
     /// Shuts the gate, writes the story, ends the whole group.
@@ -129,9 +127,8 @@ impl Supervisor {
             told: now - unwell,
             before: self.watch.paid,
         });
-        if current.process.is_out_of_reach() {
-            tracing::error!("the origin is out of reach and runs on: {OUT_OF_REACH}");
-            return self.bury().await;
+        if let Some(remedy) = current.process.out_of_reach() {
+            return self.leave(&remedy).await;
         }
         if fate.is_some() {
             let Some(event) = self.set_aside().await else {
@@ -149,8 +146,23 @@ impl Supervisor {
         let current = self.current.as_ref()?;
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
-            false => self.give_up(),
+            false => match current.process.out_of_reach() {
+                Some(remedy) => self.leave(&remedy).await,
+                None => self.give_up(),
+            },
         }
+    }
+
+    /// It cannot be ended, and runs on: it is looked for again, and serves once it answers.
+    async fn leave(&mut self, remedy: &str) -> Option<Event> {
+        let current = self.current.as_ref()?;
+        tracing::error!("the origin is out of reach and runs on: {remedy}");
+        // It may have been frozen.
+        current.process.signal(Signal::CONT).await;
+        let event = self.bury().await;
+        let told = format!("it could not be ended and runs on: {remedy}");
+        self.watch.board.view.trouble = Some(told);
+        event
     }
 
     /// Runs the operator's hook while the process is as it was found: whatever is closed or signalled could wake it.

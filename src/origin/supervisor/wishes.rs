@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::end::OUT_OF_REACH;
+use super::Supervisor;
 use super::relief::FROZEN;
-use super::{Current, Supervisor};
 use crate::ground::deadline;
 use crate::origin::Wish;
 use crate::origin::evidence::{self, Subject};
@@ -35,9 +34,10 @@ impl Supervisor {
     }
 
     async fn renew(&mut self) -> Reply {
-        let is_out_of_reach = |it: &Current| it.process.is_out_of_reach();
-        if self.current.as_ref().is_some_and(is_out_of_reach) {
-            return Err(OUT_OF_REACH.to_owned());
+        if let Some(current) = &self.current
+            && let Some(remedy) = current.process.asked_out_of_reach().await
+        {
+            return Err(remedy);
         }
         let told = match self.life.phase() {
             Phase::Waiting { .. } => "it is not running; it is started now",
