@@ -66,7 +66,7 @@ fn the_journal_is_told_severities_and_fields_and_no_time() {
         &journal,
         &[
             "PRIORITY=4\n",
-            "LEEWARD_TARGET=leeward::edge::tls\n",
+            "LEEWARD_TARGET=leeward::edge::tls::certificate\n",
             "self-signed",
         ],
     );
