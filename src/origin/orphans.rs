@@ -85,8 +85,7 @@ pub fn take_in() {
 /// Must be called on the watch thread.
 pub async fn freeze(number: u64) {
     for pid in adopted() {
-        let spared = aside(LOOKING, move || is_another_s(pid, Some(number)));
-        if !is_reaped(pid) && spared.await == Some(false) {
+        if !is_reaped(pid) && !is_spared(pid, Some(number)).await {
             signalled(pid, Signal::STOP);
         }
     }
@@ -115,7 +114,7 @@ pub async fn clear(group: Pid, leaf: Option<Leaf>) -> Cleared {
 pub fn has_strayed(number: u64) -> bool {
     adopted()
         .into_iter()
-        .any(|pid| !is_another_s(pid, Some(number)))
+        .any(|pid| is_another_s(pid, Some(number)) != Some(true))
 }
 
 /// Returns those that are left.
@@ -130,7 +129,7 @@ async fn clear_adopted(group: Pid, killed: &mut BTreeSet<Orphan>) -> Vec<Pid> {
             if done.contains(&pid) {
                 continue;
             }
-            if aside(LOOKING, move || is_another_s(pid, None)).await == Some(true) {
+            if is_spared(pid, None).await {
                 spared.insert(pid);
                 continue;
             }
@@ -259,16 +258,24 @@ fn living<T>(act: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
     act(&mut LIVING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A hook's, or a generation's that lives and is not this one.
-fn is_another_s(pid: Pid, this: Option<u64>) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+/// Whether it is another's or, while another generation lives, may be.
+async fn is_spared(pid: Pid, this: Option<u64>) -> bool {
+    let told = aside(LOOKING, move || is_another_s(pid, this)).await;
+    let another_lives = || living(|all| all.iter().any(|it| Some(*it) != this));
+    told.flatten().unwrap_or_else(another_lives)
+}
+
+/// A hook's, or a generation's that lives and is not this one; `None` where its environment may not be seen.
+fn is_another_s(pid: Pid, this: Option<u64>) -> Option<bool> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let of_the_living = |variable: &[u8]| {
         let text = std::str::from_utf8(variable).ok()?;
         let number = text.strip_prefix(GENERATION)?.strip_prefix('=')?;
         let number = number.parse().ok()?;
         (Some(number) != this && living(|all| all.contains(&number))).then_some(())
     };
-    environment
-        .split(|byte| *byte == 0)
-        .any(|variable| variable.starts_with(HOOK.as_bytes()) || of_the_living(variable).is_some())
+    let mut variables = environment.split(|byte| *byte == 0);
+    let is_another_s = variables
+        .any(|variable| variable.starts_with(HOOK.as_bytes()) || of_the_living(variable).is_some());
+    Some(is_another_s)
 }

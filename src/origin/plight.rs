@@ -53,6 +53,13 @@ impl Plight {
         }
     }
 
+    /// Somebody has stopped it on purpose: its time begins anew, until it is wanted again.
+    pub fn rests(&mut self, now: Instant) {
+        if let Some(since) = &mut self.since {
+            (*since, self.is_told) = (now, false);
+        }
+    }
+
     /// When it is beyond help, unless it recovers before.
     pub fn due(&self, policy: &Restart) -> Option<Instant> {
         let limit = policy.degraded_watchdog.filter(|_| !self.is_told)?;
@@ -136,6 +143,21 @@ mod tests {
         assert_eq!(course.on(Event::Exited, down), Some(News::BeyondHelp));
         assert_eq!(course.plight.due(&course.policy), None);
         assert_eq!(course.on(Event::Gone, down + LIMIT), None);
+    }
+
+    #[test]
+    fn what_somebody_stopped_is_not_beyond_help() {
+        let begun = Instant::now();
+        let mut course = Course::degraded(begun);
+        let stopped = begun + LIMIT / 2;
+        course.plight.rests(stopped);
+        assert_eq!(course.plight.due(&course.policy), Some(stopped + LIMIT));
+        assert_eq!(course.on(Event::Tick, begun + LIMIT), None);
+        let due = stopped + LIMIT;
+        assert_eq!(course.on(Event::Tick, due), Some(News::BeyondHelp));
+        let mut well = Plight::default();
+        well.rests(due);
+        assert_eq!(well.due(&course.policy), None);
     }
 
     #[test]

@@ -53,6 +53,8 @@ struct Current {
     spawned: Instant,
     /// From then to its first answer, where that was long ago.
     took: Option<Duration>,
+    /// It was not there for a time, and that was not for us to change.
+    rested: bool,
     /// What it starts is nobody else's orphan.
     living: Option<Living>,
     last: Option<(Judgement, Evidence)>,
@@ -75,6 +77,8 @@ enum Next {
 
 /// Between two looks whether anything is under way still.
 const DRAINED: Duration = Duration::from_millis(20);
+/// Beyond the longest hold, until one may ask again for an origin that somebody stopped. Renewed with each look at it.
+const RETRY: Duration = Duration::from_secs(30);
 /// What a start is guessed to take before one was measured.
 const USUAL_START: Duration = Duration::from_secs(1);
 
@@ -317,6 +321,14 @@ impl Supervisor {
         let now = deadline::now();
         if let Phase::Waiting { until } = self.life.phase() {
             board.expect(until + self.start_took, now);
+        }
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|it| it.process.was_stopped())
+        {
+            // Whoever stopped it knows when it comes back: nobody is held for that in vain.
+            board.expect(now + self.watch.settings.hold.timeout + RETRY, now);
         }
         let before = board.view.state;
         if state != before {

@@ -2,6 +2,7 @@
 //! it is told is noted, and it answers as systemd does.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -9,6 +10,7 @@ use crate::daemons::{is_gone, send, serving, trouble, wait_gone};
 use crate::foreign::Service;
 use crate::house::{DUE, incidents};
 use crate::support::Leeward;
+use crate::support::h1::get;
 use crate::support::standing::Standing;
 use crate::verbs::{done, order};
 
@@ -56,6 +58,9 @@ fn guarded(service: &Service) -> Leeward {
     let standing = Standing::with_programs(service.place());
     service.guarded(&standing, UNIT, SOON)
 }
+
+/// It rests for this long, which is longer than it takes to start, and shorter than a request would be held.
+const REST: Duration = Duration::from_secs(3);
 
 const STARTED: &str = "start --no-block --no-ask-password -- goahead.service";
 
@@ -133,8 +138,20 @@ fn a_unit_that_somebody_stopped_is_left_stopped_until_somebody_starts_it() {
         "goahead.service is inactive (dead): somebody stopped it, and it is left so",
     );
     let calls = service.calls().len();
+    let begun = Instant::now();
+    let refused = get(leeward.edge(), "/", DUE).expect("an answer");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(begun.elapsed() < REST, "it was held in vain");
+    std::thread::sleep(REST.saturating_sub(begun.elapsed()));
     service.run("systemctl", &["start"]);
     leeward.wait_log_nth("origin ready", 2, DUE);
+    let seen = leeward.status_get("/status.json").text();
+    let seen: serde_json::Value = serde_json::from_str(&seen).expect("it is JSON");
+    let took = seen["origin"]["start_took_seconds"].as_f64();
+    assert!(
+        took.is_some_and(|took| took < REST.as_secs_f64()),
+        "its rest counts as its start: {took:?}"
+    );
     let second = serving(&leeward);
     assert_eq!(service.calls().len(), calls + 1, "{:?}", service.calls());
     assert!(incidents(&leeward).is_empty(), "somebody wanted it so");

@@ -2,7 +2,9 @@
 //! main process is the one that its pid file names or, without one, that listens at the origin's address; and it must
 //! be of our making: in the generation's control group, a descendant of ours, or with our mark.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,11 +35,22 @@ pub struct Daemon {
 #[derive(Debug)]
 enum Main {
     /// It is not known yet, and awaited until then.
-    Coming { until: Instant, refused: Refused },
+    Coming {
+        until: Instant,
+        refused: Refused,
+        look: Option<Look>,
+    },
     /// This one.
     Here(Held),
     /// It never came.
     Failed(String),
+}
+
+/// A look that is under way. Whoever waits for it may be called away before it is done, again and again.
+struct Look {
+    /// How the command had ended before.
+    end: Option<String>,
+    found: Pin<Box<dyn Future<Output = Option<Who>> + Send + Sync>>,
 }
 
 /// Why the last look found nobody, and whether that was told.
@@ -59,6 +72,8 @@ struct Search {
     startup: Duration,
 }
 
+/// How a command ends that has made itself a daemon.
+const DETACHED: &str = "exited with 0";
 /// Between two looks.
 const EACH: Duration = Duration::from_millis(10);
 /// A look may take this long.
@@ -67,6 +82,14 @@ const LOOKING: Duration = Duration::from_millis(200);
 const TOLD_AFTER: u32 = 5;
 /// A line of descent is not longer.
 const DEEPEST: usize = 64;
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Look")
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Daemon {
     /// What `launcher`, just started, is to leave behind within `startup`.
@@ -91,6 +114,7 @@ impl Daemon {
             main: Main::Coming {
                 until: deadline::now() + startup,
                 refused: Refused::default(),
+                look: None,
             },
         }
     }
@@ -98,19 +122,32 @@ impl Daemon {
     /// Returns with the next thing that becomes of it.
     pub async fn changed(&mut self) -> Change {
         loop {
-            let (until, refused) = match &mut self.main {
-                Main::Coming { until, refused } => (*until, refused),
+            let (until, refused, look) = match &mut self.main {
+                Main::Coming {
+                    until,
+                    refused,
+                    look,
+                } => (*until, refused, look),
                 Main::Here(held) => {
                     held.exited().await;
                     return Change::Exited;
                 }
                 Main::Failed(_) => return Change::Exited,
             };
-            // Before the look: what it has left behind by then is there.
-            let end = self.launcher.group().fate();
-            let has_detached = end.as_deref() == Some("exited with 0");
-            let search = self.search.clone();
-            let who = aside(LOOKING, move || search.look(has_detached)).await;
+            let begun = look.get_or_insert_with(|| {
+                // Before the look: what it has left behind by then is there.
+                let end = self.launcher.group().fate();
+                let has_detached = end.as_deref() == Some(DETACHED);
+                let search = self.search.clone();
+                let found = aside(LOOKING, move || search.look(has_detached));
+                Look {
+                    end,
+                    found: Box::pin(found),
+                }
+            });
+            let who = begun.found.as_mut().await;
+            let end = look.take().and_then(|look| look.end);
+            let has_detached = end.as_deref() == Some(DETACHED);
             let why = match who {
                 Some(Who::Found(held)) => {
                     self.main = Main::Here(self.search.kept(held));

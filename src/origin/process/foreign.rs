@@ -113,6 +113,14 @@ impl Foreign {
         matches!(self.main, Main::Here(..) | Main::Unseen(_))
     }
 
+    /// Whether somebody stopped it on purpose. Where there is nobody but somebody else to start it, it may be about to come.
+    pub fn was_stopped(&self) -> bool {
+        matches!(
+            (&*self.keeper, &self.main),
+            (Keeper::Unit(..), Main::Resting(..))
+        )
+    }
+
     /// Why it is not there, or not seen.
     pub fn trouble(&self) -> Option<&str> {
         match &self.main {

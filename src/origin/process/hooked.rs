@@ -2,6 +2,7 @@
 //! one that listens at the origin's address, or by who listens there.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::pid_file::{self, Who};
 use crate::config::settings;
 use crate::ground::deadline;
 use crate::origin::evidence::aside;
-use crate::origin::forensics::{Listening, Seen, holders, links, parent, server};
+use crate::origin::forensics::{Listening, Seen, accept_queue, holders, links, parent, server};
 use crate::origin::hook::{Remains, carry_out};
 use crate::origin::pid::Pid;
 
@@ -20,6 +21,16 @@ use crate::origin::pid::Pid;
 pub struct Hooked {
     settings: settings::Hooked,
     at: Listening,
+}
+
+/// What a look came to.
+enum Look {
+    /// Whom to take.
+    Came(Came),
+    /// Nobody is there.
+    Nobody(String),
+    /// Somebody may be there, and be seen soon.
+    Again(String),
 }
 
 /// A look may take this long.
@@ -81,14 +92,15 @@ impl Hooked {
     }
 
     /// Finds it, and has it started once where it is not there.
-    pub async fn come(&self, (until, startup): (Instant, Duration)) -> Came {
+    pub async fn come(&self, (mut until, startup): (Instant, Duration)) -> Came {
         let up = self.settings.up();
         let patience = (deadline::now() + SOON).min(until);
         let mut was_started = false;
         loop {
-            let why = match self.look().await {
-                Ok(came) => return came,
-                Err(why) => why,
+            let (why, is_nobody) = match self.look(startup).await {
+                Look::Came(came) => return came,
+                Look::Nobody(why) => (why, true),
+                Look::Again(why) => (why, false),
             };
             let now = deadline::now();
             match up.is_empty() {
@@ -97,12 +109,18 @@ impl Hooked {
                         "{why}: somebody else has to start it, or set origin.process.start"
                     ));
                 }
-                false if !was_started => {
+                false if !was_started && is_nobody => {
                     was_started = true;
+                    until = now + startup;
                     tracing::info!("{why}: the origin is started");
                     if let Err(error) = self.run(up).await {
                         return Came::Failed(error);
                     }
+                }
+                false if now >= until && !was_started => {
+                    return Came::Failed(format!(
+                        "{why}: it is not started beside one that may be there"
+                    ));
                 }
                 false if now >= until => {
                     return Came::Failed(format!(
@@ -118,25 +136,32 @@ impl Hooked {
     /// Waits, for as long as it takes, for somebody else to start it.
     pub async fn come_back(&self) -> Came {
         loop {
-            if let Ok(came) = self.look().await {
+            if let Look::Came(came) = self.look(Duration::ZERO).await {
                 return came;
             }
             tokio::time::sleep(RESTING).await;
         }
     }
 
-    /// Whom it is, or why nobody.
-    async fn look(&self) -> Result<Came, String> {
+    /// Whom it is, or why nobody. One that was started within `startup` may not listen yet.
+    async fn look(&self, startup: Duration) -> Look {
         let (file, at) = (self.settings.pid_file.clone(), self.at.clone());
         let look = move || match file {
-            Some(file) => of_file(&file, &at),
-            None => listener(&at),
+            Some(file) => of_file(&file, &at, startup),
+            None => listener(&at).into(),
         };
-        match aside(LOOKING, look).await {
-            Some(Who::Found(held)) => Ok(Came::Here(held)),
-            Some(Who::Unseen(why)) => Ok(Came::Unseen(why)),
-            Some(Who::Nobody(why)) => Err(why),
-            None => Err(format!("it could not be looked for within {LOOKING:?}")),
+        aside(LOOKING, look).await.unwrap_or_else(|| {
+            Look::Again(format!("it could not be looked for within {LOOKING:?}"))
+        })
+    }
+}
+
+impl From<Who> for Look {
+    fn from(who: Who) -> Self {
+        match who {
+            Who::Found(held) => Self::Came(Came::Here(held)),
+            Who::Unseen(why) => Self::Came(Came::Unseen(why)),
+            Who::Nobody(why) => Self::Nobody(why),
         }
     }
 }
@@ -160,8 +185,8 @@ pub fn listener(at: &Listening) -> Who {
 }
 
 /// The one that a pid file names, if it is proven to listen, or one that it started.
-fn of_file(file: &Path, at: &Listening) -> Who {
-    let mut unseen = None;
+fn of_file(file: &Path, at: &Listening, startup: Duration) -> Look {
+    let (mut unseen, mut is_young) = (None, false);
     let who = pid_file::named(file, |candidate| {
         let seen = holders(at, Instant::now() + LOOKING / 2);
         let seen = match seen {
@@ -184,12 +209,27 @@ fn of_file(file: &Path, at: &Listening) -> Who {
                 candidate.pid
             ));
         }
+        is_young = age(candidate.born) < startup;
         Err(format!("which does not listen on {at}"))
     });
     match (who, unseen) {
-        (Who::Nobody(_), Some(why)) => Who::Unseen(why),
-        (who, _) => who,
+        (Who::Nobody(_), Some(why)) => Who::Unseen(why).into(),
+        (Who::Nobody(why), None) if is_young => Look::Again(why),
+        // Whoever it is that cannot be seen: it serves only if somebody listens.
+        (Who::Unseen(why), _) if matches!(accept_queue(at).known(), Some(None)) => {
+            Look::Nobody(why)
+        }
+        (who, _) => who.into(),
     }
+}
+
+/// For how long a process has been there that was born then, in clock ticks since boot.
+fn age(born: u64) -> Duration {
+    // The unit of /proc on all of Linux's architectures but two that are no more.
+    const TICKS: u64 = 100;
+    let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let up = up.split('.').next().and_then(|up| up.parse().ok());
+    Duration::from_secs(up.unwrap_or(u64::MAX).saturating_sub(born / TICKS))
 }
 
 /// Whether the one is the other, or comes of it.
@@ -214,6 +254,26 @@ mod tests {
         };
         let at = Listening::Unix(PathBuf::from("/run/origin.sock"));
         Hooked::new(&settings, at, str::to_owned)
+    }
+
+    #[test]
+    fn one_that_was_started_just_now_may_not_listen_yet() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("pid");
+        let at = Listening::Unix(directory.path().join("origin.sock"));
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .expect("sleep");
+        std::fs::write(&file, child.id().to_string()).expect("it can be written");
+        let look = |startup| of_file(&file, &at, startup);
+        assert!(matches!(look(Duration::from_secs(600)), Look::Again(_)));
+        assert!(matches!(look(Duration::ZERO), Look::Nobody(_)));
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .expect("it is ours");
+        assert!(matches!(look(Duration::from_secs(600)), Look::Nobody(_)));
     }
 
     #[test]

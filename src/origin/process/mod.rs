@@ -132,6 +132,14 @@ impl Process {
         matches!(self, Self::Foreign(_))
     }
 
+    /// Whether somebody stopped it on purpose, for nobody knows how long.
+    pub fn was_stopped(&self) -> bool {
+        match self {
+            Self::Child(_) | Self::Daemon(_) => false,
+            Self::Foreign(foreign) => foreign.was_stopped(),
+        }
+    }
+
     /// Why it is not there, or cannot be seen.
     pub fn trouble(&self) -> Option<&str> {
         match self {

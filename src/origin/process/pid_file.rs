@@ -34,7 +34,7 @@ pub fn named(file: &Path, believes: impl FnOnce(&Candidate) -> Result<(), String
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Who::Nobody(format!("there is no {told}"));
         }
-        Err(error) => return Who::Nobody(format!("{told} cannot be read: {error}")),
+        Err(error) => return Who::Unseen(format!("{told} cannot be read: {error}")),
     };
     let candidate = match Candidate::open(pid) {
         Ok(Some(candidate)) => candidate,
@@ -43,7 +43,7 @@ pub fn named(file: &Path, believes: impl FnOnce(&Candidate) -> Result<(), String
                 "{told} is stale: it names process {pid}, which is gone"
             ));
         }
-        Err(error) => return Who::Nobody(format!("process {pid} cannot be held: {error}")),
+        Err(error) => return Who::Unseen(format!("process {pid} cannot be held: {error}")),
     };
     if let Err(why) = believes(&candidate) {
         let comm = &candidate.comm;

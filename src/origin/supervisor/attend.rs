@@ -14,7 +14,7 @@ impl Supervisor {
     /// Looks after the standby and those that leave.
     pub(super) async fn attend(&mut self, noticed: Noticed) {
         match noticed {
-            Noticed::Due => self.ready_a_spare(),
+            Noticed::Due => self.ready_a_spare().await,
             Noticed::Seen(reading) => self.look_at_spare(reading),
             Noticed::Lost => self.lose_spare("ended by itself"),
             Noticed::Idle => {
@@ -27,14 +27,14 @@ impl Supervisor {
         self.tell();
     }
 
-    fn ready_a_spare(&mut self) {
+    async fn ready_a_spare(&mut self) {
         let now = deadline::now();
         let taken = self.watch.board.view.address.clone();
         let Some(standby) = &mut self.standby else {
             return;
         };
         standby.pace.starts(now);
-        let home = standby.home(&taken);
+        let home = standby.home(&taken).await;
         let started = home.and_then(|address| {
             self.numbers += 1;
             let begun = self.bring_forth(self.numbers, &address);

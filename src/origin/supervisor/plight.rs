@@ -38,6 +38,15 @@ impl Supervisor {
         if self.watch.board.view.stance.lets_be() {
             return;
         }
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|it| it.process.was_stopped())
+        {
+            // Nothing that is to be started anew would help: somebody wants it so.
+            self.watch.plight.rests(now);
+            return;
+        }
         let restart = &self.watch.settings.restart;
         let Some(news) = self.watch.plight.judge(&self.life, restart, now) else {
             return;

@@ -12,6 +12,7 @@ use super::Current;
 use crate::config::settings::{self, Settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline::{self, Deadline};
+use crate::origin::evidence::aside;
 use crate::origin::gate::{Ender, Generation};
 use crate::origin::orphans::Living;
 use crate::origin::pid::Pid;
@@ -95,6 +96,8 @@ pub(super) enum Noticed {
 const LOOK: Duration = Duration::from_millis(20);
 /// For one more answer before the requests go over; it has answered within the last seconds.
 const LAST_PROOF: Duration = Duration::from_millis(500);
+/// For a look at who holds the standby's address, and for a leftover to let go of it: a walk, the wait, two more walks.
+const FREEING: Duration = Duration::from_secs(2);
 /// For those that leave when Leeward ends, beyond their grace.
 const BURIAL: Duration = Duration::from_secs(6);
 
@@ -169,7 +172,7 @@ impl Standby {
     }
 
     /// An address where nobody of ours is, given that the one that serves is at `taken`.
-    pub(super) fn home(&self, taken: &OriginAddr) -> Result<OriginAddr, String> {
+    pub(super) async fn home(&self, taken: &OriginAddr) -> Result<OriginAddr, String> {
         let retiring = self.retiring.as_ref().map(|it| &it.address);
         let frozen = self.frozen.as_ref().map(|it| &it.address);
         let is_ours =
@@ -183,7 +186,16 @@ impl Standby {
             return Ok(home.clone());
         };
         match home.is_open() {
-            false => port::taken(home).map_or_else(|| Ok(home.clone()), Err),
+            false => {
+                let asked = home.clone();
+                match aside(FREEING, move || port::taken(&asked)).await {
+                    Some(None) => Ok(home.clone()),
+                    Some(Some(trouble)) => Err(trouble),
+                    None => Err(format!(
+                        "it was not seen within {FREEING:?} who holds {home}"
+                    )),
+                }
+            }
             true => {
                 let chosen = TcpListener::bind(address).and_then(|it| it.local_addr());
                 chosen

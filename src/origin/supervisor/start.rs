@@ -133,6 +133,7 @@ impl Supervisor {
             open: None,
             spawned: now,
             took: None,
+            rested: false,
             living: self.standby.as_ref().map(|_| Living::note(self.numbers)),
             last: None,
             renewal: Renewal::default(),
@@ -177,6 +178,12 @@ impl Supervisor {
         (view.pid, view.trouble) = (pid, trouble);
         if let Some(current) = &mut self.current {
             current.senses = senses;
+            if std::mem::take(&mut current.rested) {
+                // How long it rested says nothing of how long a start takes.
+                current.spawned = deadline::now();
+                let expected = current.spawned + self.start_took;
+                self.watch.board.expect(expected, current.spawned);
+            }
         }
         self.tell();
     }
@@ -197,6 +204,9 @@ impl Supervisor {
             trouble.as_deref().unwrap_or_default()
         );
         self.watch.board.view.trouble = trouble;
+        if let Some(current) = &mut self.current {
+            current.rested = true;
+        }
         self.tell();
     }
 
