@@ -96,7 +96,7 @@ pub(super) fn costs(incident: &Value) -> Vec<(&'static str, String)> {
     let mut rows = Rows(Vec::new());
     let ending = &incident["ending"];
     rows.several("in quarantine for it", [word(&incident["quarantined"])]);
-    rows.several("it ended", [word(&ending["obituary"])]);
+    rows.several("the process", [word(&ending["obituary"])]);
     let seconds = |key: &str| ending[key].as_f64().map(length);
     rows.several("detected after", [seconds("detection_seconds")]);
     rows.several("down for", [seconds("downtime_seconds")]);
@@ -297,7 +297,7 @@ mod tests {
             "in quarantine for it    GET /bad",
             "  left out              left out: some threads",
             "  not seen              not permitted",
-            "it ended                was ended by signal 9",
+            "the process             was ended by signal 9",
             "detected after          1.5 s",
             "down for                200 ms",
             "requests                4 held, 1 replayed, 1 continued, 2 lost",

@@ -94,7 +94,7 @@ fn took(points: &[Point], now: Instant) -> Html {
     let last = points.iter().rev().find(|it| it.p50_seconds.is_some());
     let said = match last.and_then(|it| Some((it.p50_seconds?, it.p99_seconds?))) {
         Some((half, most)) => format!(
-            "half within {} (solid), 99 of 100 within {} (dashed)",
+            "lately half within {} (solid), 99 of 100 within {} (dashed)",
             length(half),
             length(most)
         ),
@@ -283,7 +283,9 @@ mod tests {
             drawn.contains("12 now, 12 at the most; 2 requests lost"),
             "{drawn}"
         );
-        assert!(drawn.contains("half within 30 ms (solid), 99 of 100 within 300 ms (dashed)"));
+        assert!(
+            drawn.contains("lately half within 30 ms (solid), 99 of 100 within 300 ms (dashed)")
+        );
         assert!(drawn.contains("M360 100v-22"));
         assert!(both(&[], now).into_string().contains("Nothing to draw yet"));
     }

@@ -32,7 +32,10 @@ pub(in super::super) fn render(id: &str, incident: &Value) -> String {
         .text(&format!("{opened}, {over}"))
         .raw("</span></p></section>");
     body = body
-        .add(facts("What it cost", &story::costs(incident)))
+        .add(facts(
+            "How it ended, and what it cost",
+            &story::costs(incident),
+        ))
         .add(facts("Why it was believed", &story::judged(incident)))
         .add(visits(incident));
     for process in list(&incident["findings"]["processes"]) {
@@ -193,7 +196,7 @@ mod tests {
         );
         let places: Vec<_> = [
             "thread 7 waits for &lt;b&gt;",
-            "What it cost",
+            "How it ended, and what it cost",
             "200 ms",
             "Why it was believed",
             "<dd>asleep</dd><dd>silent</dd>",

@@ -211,17 +211,25 @@ fn figures(all: &Snapshot) -> Html {
     let lost = all.traffic.lost.total();
     let down = all.toll.downtime_seconds;
     let figures = [
-        ("requests in flight", number(exchanges.in_flight), false),
+        ("requests in flight now", number(exchanges.in_flight), false),
         (
-            "waiting for a slot",
+            "waiting for a slot now",
             number(all.waiting.queued as u64),
             false,
         ),
-        ("held at the gate", number(all.waiting.held as u64), false),
-        ("replayed", number(exchanges.replayed), false),
-        ("continued", number(exchanges.continued), false),
-        ("lost", number(lost), lost > 0),
-        ("restarts", number(all.origin.restarts.total()), false),
+        (
+            "held at the gate now",
+            number(all.waiting.held as u64),
+            false,
+        ),
+        ("replayed in all", number(exchanges.replayed), false),
+        ("continued in all", number(exchanges.continued), false),
+        ("lost in all", number(lost), lost > 0),
+        (
+            "restarts in all",
+            number(all.origin.restarts.total()),
+            false,
+        ),
         ("down in all", length(down), false),
     ];
     let mut row = Html::new();
