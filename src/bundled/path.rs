@@ -99,6 +99,7 @@ fn decoded(segment: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::random::Random;
 
     #[test]
     fn what_leads_up_or_is_malformed_is_refused() {
@@ -135,25 +136,18 @@ mod tests {
         let seed = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap()
-            .as_nanos() as u64
-            | 1;
+            .as_nanos() as u64;
         println!("seed {seed}");
-        let mut state = seed;
-        let mut next = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
+        let mut random = Random(seed);
         const PARTS: [&str; 14] = [
             "/", ".", "..", "%", "%2e", "%2f", "%5c", "%00", "%25", "\\", "a", "%ff", "é", "//",
         ];
         for _ in 0..200_000 {
             let mut path = String::from("/");
-            for _ in 0..next() % 9 {
-                match next() % 16 {
+            for _ in 0..random.below(9) {
+                match random.below(16) {
                     at @ 0..14 => path.push_str(PARTS[at as usize]),
-                    _ => path.push(char::from((next() % 128) as u8)),
+                    _ => path.push(char::from(random.below(128) as u8)),
                 }
             }
             let Ok(asked) = Asked::of(&path) else {

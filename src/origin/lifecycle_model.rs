@@ -1,6 +1,7 @@
 //! The lifecycle against a model of the world: random events, by the thousand, and what must hold whatever comes.
 
 use super::*;
+use crate::ground::random::Random;
 
 /// Random runs; each by its own seed, which is told when it fails.
 const RUNS: u64 = 2000;
@@ -23,26 +24,6 @@ struct World {
     /// The wait before the last start in this row of failures, where it was not degraded.
     waited: Duration,
     random: Random,
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, most: u64) -> u64 {
-        self.next() % most
-    }
-
-    fn of<T: Copy>(&mut self, these: &[T]) -> T {
-        these[self.below(these.len() as u64) as usize]
-    }
 }
 
 impl World {

@@ -138,6 +138,7 @@ fn number(value: &HeaderValue) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::random::Random;
 
     fn page(head: &str) -> Page {
         match parse(head.as_bytes()) {
@@ -219,16 +220,9 @@ mod tests {
         let seed = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap()
-            .as_nanos() as u64
-            | 1;
+            .as_nanos() as u64;
         println!("seed {seed}");
-        let mut state = seed;
-        let mut next = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
+        let mut random = Random(seed);
         const PARTS: [&[u8]; 9] = [
             b"Status: ",
             b"Location: ",
@@ -243,10 +237,10 @@ mod tests {
         let mut read = 0;
         for _ in 0..200_000 {
             let mut bytes = Vec::new();
-            for _ in 0..next() % 12 {
-                match next() % 11 {
+            for _ in 0..random.below(12) {
+                match random.below(11) {
                     at @ 0..9 => bytes.extend_from_slice(PARTS[at as usize]),
-                    _ => bytes.push(next() as u8),
+                    _ => bytes.push(random.draw() as u8),
                 }
             }
             bytes.extend_from_slice(b"\n\n");

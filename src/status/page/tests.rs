@@ -2,6 +2,7 @@
 
 use super::super::tests::hung;
 use super::*;
+use crate::ground::client_certificate::base64;
 
 fn page() -> String {
     render(&hung(), &[], Instant::now())
@@ -62,23 +63,4 @@ fn sha256(text: &str) -> Vec<u8> {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().unwrap();
     let hash = suite.common.hash_provider.hash(text.as_bytes());
     hash.as_ref().to_vec()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let mut whole = [0; 4];
-        whole[1..=three.len()].copy_from_slice(three);
-        let bits = u32::from_be_bytes(whole);
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= three.len() {
-                letter as char
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }
