@@ -40,7 +40,7 @@ fn was_closed(missed: &Missed) -> bool {
 fn live(slot: OriginSlot, gate: &watch::Receiver<Gate>) -> Option<OriginSlot> {
     let is_open =
         matches!(&*gate.borrow(), Gate::Open(it) if it.number == slot.generation().number);
-    Some(slot).filter(|slot| is_open && !slot.generation().is_dying())
+    Some(slot).filter(|slot| is_open && !slot.generation().notice_death())
 }
 
 /// Between two tries of an origin that refuses connections, while the watch has not yet said why.
@@ -227,6 +227,10 @@ impl Errand {
                 tracing::warn!(request = &*self.request, why = %missed.failure, "an answer was cut off");
             }
             self.report(missed);
+            if matches!(missed.failure.cause, Cause::Broken(_) | Cause::Refused) {
+                // Before its slot goes to somebody else.
+                slot.generation().notice_death();
+            }
         }
         done
     }

@@ -90,7 +90,7 @@ pub async fn receive(
 /// # Errors
 /// The origin's failure: it died, and who knows what it still had to say.
 pub fn judge_end(leg: &Leg, generation: &Generation) -> Result<(), Failure> {
-    match leg.ended_by_close() && generation.is_dying() {
+    match leg.ended_by_close() && generation.notice_death() {
         true => Err(Failure::origin(Phase::Answer, Cause::Died)),
         false => Ok(()),
     }

@@ -207,8 +207,15 @@ impl Generation {
 
     /// Whether its process is gone or on its way out, though nobody has said so yet: the end of its connections is
     /// seen before its own. Always `false` where the process is not our child.
-    pub fn is_dying(&self) -> bool {
-        self.ending().is_some() || self.process.is_some_and(forensics::is_dying)
+    ///
+    /// If so, nobody is given a slot of it from now on. A dying process may close its listener last; whoever is sent to it
+    /// meanwhile is taken into its queue and dies with it.
+    pub fn notice_death(&self) -> bool {
+        let is_dying = self.ending().is_some() || self.process.is_some_and(forensics::is_dying);
+        if is_dying {
+            self.slots.close();
+        }
+        is_dying
     }
 
     /// Returns how the generation ended, once it has.

@@ -110,7 +110,7 @@ impl Errand {
         };
         goes_through(false);
         let slot = admitted?;
-        if slot.generation().is_dying() {
+        if slot.generation().notice_death() {
             let cause = Cause::NotReady;
             return Err(Stop::Unheard(Failure::origin(Phase::Hold, cause)));
         }
