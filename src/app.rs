@@ -5,6 +5,7 @@
 //! edge threads   a runtime each, accepting from the same listeners
 //! watch thread   the origin, the status page, the service manager
 //! files thread   what is read while we run: it may wait for a disk
+//! sentinel       whether all but the files thread make progress
 //! ```
 
 mod bound;
@@ -14,6 +15,7 @@ mod files_thread;
 mod memory;
 mod passed;
 pub mod reload;
+mod sentinel;
 mod watch_thread;
 
 use std::net::{SocketAddr, TcpListener};
@@ -130,7 +132,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         pages,
         collector.as_ref().map(|it| it.spans().clone()),
     );
-    let hearts = Hearts::new(now);
+    let hearts = Hearts::default();
+    let notifier = Notifier::from_environment();
+    let evidence = journal.as_ref().map(|it| it.directory().to_owned());
+    sentinel::start(hearts.clone(), notifier, evidence).map_err(system("start the sentinel"))?;
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
     let line = bound.line(&address);
@@ -169,7 +174,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         shared: shared.clone(),
         tls: tls.clone(),
         ledger: ledger.clone(),
-        hearts: hearts.clone(),
+        heart: hearts.add("watch".to_owned()),
         listener: bound.status,
         socket: bound.socket,
         token: bound.token,
@@ -184,7 +189,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         admission: Admission::new(&settings.edge.limits, reserve),
         shared: shared.clone(),
         ledger,
-        hearts,
+        hearts: hearts.clone(),
         redirects: (
             bound.redirect,
             bound.addresses.first().map_or(443, SocketAddr::port),
@@ -210,9 +215,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         .enable_all()
         .build()
         .map_err(system("start a runtime"))?;
-    runtime.block_on(async {
+    let heart = hearts.add("main".to_owned());
+    runtime.block_on(async move {
         let mut signals = Signals::new().map_err(system("listen to signals"))?;
-        let notifier = Notifier::from_environment();
+        tokio::spawn(heart.beat_on());
         eprintln!("leeward: ready: {line}");
         notifier.ready(&line);
         tokio::select! {
