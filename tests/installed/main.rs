@@ -5,5 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
 mod daily;
 mod house;
+mod shipped;
+mod survived;
