@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::config::Settings;
 use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
-use crate::config::settings::{Bundled, Command, Process};
+use crate::config::settings::{Bundled, Command, OnExit, Process};
 use crate::edge::admission::Admission;
 use crate::edge::listener::BindError;
 use crate::edge::tls::{Keyring, TlsFaults};
@@ -104,11 +104,24 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
     let keyring = Keyring::open(&settings.edge.tls)?;
     let tls = keyring.spoken().clone();
     let pages = pages::read(&settings.pages)?;
-    let address = match &bound.held {
-        Some(held) => held.address().clone(),
-        None => settle(&settings.origin.address).map_err(system("find a free port"))?,
+    let wanted = &settings.origin.address;
+    let command = settings.origin.process.command();
+    let left = bound
+        .legacy
+        .as_ref()
+        .and_then(|it| it.address(wanted, command));
+    let address = match (&bound.held, left) {
+        (Some(held), _) => held.address().clone(),
+        (None, Some(left)) => left,
+        (None, None) => settle(wanted).map_err(system("find a free port"))?,
     };
     let process = process(&settings).map_err(system("find its own program"))?;
+    if command.is_some_and(|it| it.on_exit == OnExit::Keep) && !Notifier::is_heard() {
+        tracing::warn!(
+            "origin.process.on_exit = \"keep\": nobody is there to keep what that takes, as systemd does by \
+             FileDescriptorStoreMax=; the origin ends with Leeward"
+        );
+    }
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
     let now = deadline::now();
@@ -168,7 +181,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
     let seen = origin.clone();
 
     let mut watch = watch_thread::start(watch_thread::Parts {
-        watch: watched.holding(bound.held).following(settings_now.clone()),
+        watch: watched
+            .holding(bound.held)
+            .inheriting(bound.legacy)
+            .following(settings_now.clone()),
         origin,
         journal,
         shared: shared.clone(),
@@ -309,6 +325,7 @@ fn process(settings: &Settings) -> std::io::Result<Process> {
             directory: None,
             environment: Default::default(),
             socket: Default::default(),
+            on_exit: Default::default(),
         })
     };
     Ok(match &settings.origin.process {

@@ -95,6 +95,9 @@
 //!
 //! Where restarting does not help, `origin/plight` says whom that is told, and when.
 //!
+//! One that is to outlive Leeward (`origin/legacy`) is taken over by the Leeward after it (`origin/supervisor/inherit`), from
+//! what systemd has kept of it.
+//!
 //! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator
 //! wants it so. What operators want is a value of its own ([`origin::will`]), and the gate that others see is made of
 //! both by `origin/board`.
