@@ -1,6 +1,6 @@
 //! The files below `systemd/`, as a machine's own tools judge them, and each of the examples at work.
 
-use crate::house::{CONFIG, ENABLE, get, is_served, machines, shipped};
+use crate::house::{CONFIG, ENABLE, drop_in, get, is_served, machines, shipped};
 use crate::skip;
 use crate::support::Skip;
 use crate::support::booted::Booted;
@@ -17,16 +17,6 @@ const DROP_INS: [&str; 6] = [
 
 /// The highest exposure that is fine, of ten.
 const EXPOSURE: f64 = 2.0;
-
-fn drop_in(machine: &Booted, name: &str) {
-    machine.succeed("rm -rf /etc/systemd/system/leeward.service.d");
-    let text = shipped(&format!("examples/{name}"));
-    machine.put(
-        &format!("/etc/systemd/system/leeward.service.d/{name}"),
-        text,
-    );
-    machine.succeed("systemctl daemon-reload");
-}
 
 /// Whatever is wrong with these units, in the words of systemd's.
 fn verify(machine: &Booted, units: &str) {
@@ -184,17 +174,23 @@ fn several_on_one_machine_are_kept_apart() {
     }
 }
 
-/// GoAhead's own files may be missing; whatever is in its place does no harm.
+/// GoAhead's own files may be missing. What Leeward has written is still its own when its user is no longer made up.
 #[test]
-fn leeward_serves_with_the_drop_in_for_goahead() {
+fn leeward_serves_on_with_the_drop_in_for_goahead() {
     let machines = match machines(CONFIG) {
         Ok(machines) => machines,
         Err(reason) => skip!(reason),
     };
     for machine in &machines {
-        drop_in(machine, "goahead.conf");
         machine.succeed(ENABLE);
         is_served(machine, 443);
+        machine.succeed("leeward capture");
+        drop_in(machine, "goahead.conf");
+        machine.succeed("systemctl restart leeward");
+        is_served(machine, 443);
+        machine.succeed("leeward capture");
+        let incidents = machine.succeed("ls /var/lib/leeward/incidents/*.json | wc -l");
+        assert_eq!(incidents.trim(), "2");
     }
 }
 
