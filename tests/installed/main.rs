@@ -8,5 +8,6 @@ mod support;
 mod crowd;
 mod daily;
 mod house;
+mod outlived;
 mod shipped;
 mod survived;

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::crowd::during;
-use crate::house::{
-    CONFIG, DUE, ENABLE, drop_in, entry, get, is_served, journal, machines, origin,
-};
+use crate::house::{CONFIG, DUE, ENABLE, entry, get, is_served, journal, machines, origin};
 use crate::skip;
 use crate::support::booted::Booted;
 
@@ -176,53 +174,4 @@ fn restarted_under_load(machine: &Booted) {
         "{:#?}",
         journal(machine, "err")
     );
-}
-
-/// With the drop-in for it: whatever ends Leeward but a stop, the same process serves on, and is watched as before.
-#[test]
-fn an_origin_that_is_to_be_kept_outlives_leeward_and_ends_with_a_stop() {
-    let command =
-        "[\"/usr/bin/leeward\", \"origin\", \"--listen\", \"{address}\", \"--root\", \"/srv/www\"]";
-    let config = format!(
-        "[edge]\nlisten = \"0.0.0.0:443\"\n[origin]\naddress = \"127.0.0.1:8080\"\n\
-         [origin.process]\ncommand = {command}\non_exit = \"keep\"\n"
-    );
-    let machines = match machines(&config) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
-        drop_in(machine, "keep-origin.conf");
-        machine.succeed(ENABLE);
-        is_served(machine, 443);
-        let first = origin(machine);
-        let mut main = main_pid(machine);
-        for end in [
-            "systemctl restart leeward",
-            "kill -KILL $MAIN",
-            "kill -ABRT $MAIN",
-        ] {
-            machine.succeed(&format!("MAIN={main}; {end}"));
-            machine.wait_for(&format!("test -e /proc/{main} || echo gone"), "gone", DUE);
-            is_served(machine, 443);
-            assert!(
-                !is_gone(machine, &first),
-                "it ended with `{end}`\n{}",
-                machine.told()
-            );
-            main = main_pid(machine);
-        }
-        machine.succeed(&format!("kill -STOP {first}"));
-        let frozen = Instant::now();
-        is_served(machine, 443);
-        assert!(
-            frozen.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            frozen.elapsed()
-        );
-        assert!(is_gone(machine, &first), "the frozen one lives on");
-        machine.succeed("systemctl stop leeward.socket leeward.service");
-        let group = "ls -d /sys/fs/cgroup/system.slice/leeward.service";
-        assert!(!machine.run(group).status.success(), "{}", machine.told());
-    }
 }
