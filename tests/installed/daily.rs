@@ -157,7 +157,7 @@ fn a_faulty_configuration_ends_it_until_it_is_mended() {
         drop(client);
         let starts = journal(machine, "info").into_iter().filter(|entry| {
             let message = entry["MESSAGE"].as_str();
-            message.is_some_and(|message| message.contains("nonsense"))
+            message.is_some_and(|message| message.contains("there is no such key"))
         });
         let starts = starts.count();
         assert!(starts < 30, "{starts}");

@@ -193,6 +193,23 @@ fn leeward_serves_on_with_the_drop_in_for_goahead() {
     }
 }
 
+/// As it ends where its watchdog has run out, or where nothing has helped for too long.
+#[test]
+fn the_last_resort_is_a_reboot_where_that_was_asked_for() {
+    let machines = match machines(CONFIG) {
+        Ok(machines) => machines,
+        Err(reason) => skip!(reason),
+    };
+    for machine in &machines {
+        drop_in(machine, "reboot.conf");
+        machine.succeed(ENABLE);
+        is_served(machine, 443);
+        let main = machine.property("leeward", "MainPID");
+        machine.succeed(&format!("kill -ABRT {main}"));
+        machine.wait_down(DUE);
+    }
+}
+
 /// Another user's process, in a unit of its own.
 const GOAHEAD: &str = "[Service]\nExecStart=/usr/bin/leeward origin --listen 127.0.0.1:8080 --root /srv/www\n\
                        DynamicUser=yes\n";

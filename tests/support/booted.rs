@@ -185,6 +185,16 @@ impl Booted {
         })
     }
 
+    /// Waits until it goes down by itself, be it for ever or to boot again.
+    pub fn wait_down(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let first = PathBuf::from(format!("/proc/{}/ns/pid", self.first));
+        while first.read_link().is_ok() {
+            assert!(Instant::now() < until, "it is still up\n{}", self.told());
+            thread::sleep(EACH);
+        }
+    }
+
     /// An address of its loopback.
     pub fn at(port: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, port).into()
