@@ -1,6 +1,6 @@
 //! The files below `systemd/`, as a machine's own tools judge them, and each of the examples at work.
 
-use crate::house::{CONFIG, ENABLE, drop_in, get, is_served, machines, shipped};
+use crate::house::{CONFIG, DUE, ENABLE, drop_in, get, is_served, machines, shipped};
 use crate::skip;
 use crate::support::booted::Booted;
 
