@@ -63,7 +63,8 @@ impl Keyring {
         let config = config.map_err(|cause| failed("edge.tls", cause))?;
         let spoken = Spoken {
             config: Published::new(config),
-            shown: Published::new(Arc::new(shown(&held, clients.as_ref()))),
+            shown: Published::new(Arc::new(shown(&held))),
+            trust: Published::new(Arc::new(clients.as_ref().map(Trusted::told))),
         };
         Ok(Self {
             settings: settings.clone(),
@@ -189,8 +190,7 @@ impl Keyring {
             self.publish();
         } else {
             self.spoken.config.replace(config);
-            let shown = shown(&self.held, self.clients.as_ref());
-            self.spoken.shown.replace(Arc::new(shown));
+            self.show();
         }
         self.tell(now);
     }
@@ -217,8 +217,14 @@ impl Keyring {
             Ok(config) => self.spoken.config.replace(config),
             Err(error) => tracing::error!(%error, "edge.tls: what was read cannot be used"),
         }
-        let shown = shown(&self.held, clients);
-        self.spoken.shown.replace(Arc::new(shown));
+        self.show();
+    }
+
+    /// Tells what is shown and who is trusted from now on.
+    fn show(&self) {
+        self.spoken.shown.replace(Arc::new(shown(&self.held)));
+        let trust = self.clients.as_ref().map(Trusted::told);
+        self.spoken.trust.replace(Arc::new(trust));
     }
 }
 
@@ -226,7 +232,7 @@ impl Held {
     /// Looks at the files and reads them where they have changed; whether there is another certificate then.
     fn look(&mut self, now: SystemTime) -> bool {
         let Some(pair) = &self.pair else {
-            return false;
+            return self.make_anew(now);
         };
         let look = look(pair);
         // What was faulty is read every time: it may have been read while it was written.
@@ -262,6 +268,24 @@ impl Held {
                     }
                 }
                 is_other
+            }
+        }
+    }
+
+    /// One of our own is replaced before its end, so that nobody is ever told that it is near.
+    fn make_anew(&mut self, now: SystemTime) -> bool {
+        if matches!(Term::of(self.certificate.validity, now), Term::Good(_)) {
+            return false;
+        }
+        match Certificate::self_signed(now) {
+            Ok(next) => {
+                (self.certificate, self.fault) = (next, None);
+                self.told = Told::default();
+                true
+            }
+            Err(error) => {
+                self.fault = Some(error.to_string());
+                false
             }
         }
     }
@@ -303,7 +327,7 @@ fn hold(settings: &settings::Tls) -> Result<Vec<Held>, TlsFaults> {
         let looked = pair.map(look);
         let certificate = match pair {
             Some(pair) => Certificate::read(&section, pair),
-            None => Certificate::self_signed(),
+            None => Certificate::self_signed(SystemTime::now()),
         };
         match certificate {
             Err(error) => faults.push(error),
@@ -359,8 +383,7 @@ fn server(
     Ok(Arc::new(server))
 }
 
-fn shown(held: &[Held], clients: Option<&Trusted>) -> Vec<Shown> {
-    let of_clients = clients.and_then(|clients| clients.fault().cloned());
+fn shown(held: &[Held]) -> Vec<Shown> {
     let shown = |held: &Held| Shown {
         section: held.section.clone(),
         file: held.pair.as_ref().map(|pair| pair.certificate.clone()),
@@ -370,9 +393,5 @@ fn shown(held: &[Held], clients: Option<&Trusted>) -> Vec<Shown> {
         until: held.certificate.validity.1,
         fault: held.fault.clone(),
     };
-    let mut all: Vec<_> = held.iter().map(shown).collect();
-    if let Some(default) = all.first_mut() {
-        default.fault = default.fault.take().or(of_clients);
-    }
-    all
+    held.iter().map(shown).collect()
 }

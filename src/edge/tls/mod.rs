@@ -106,6 +106,7 @@ pub struct TlsFaults(pub Vec<TlsError>);
 pub struct Spoken {
     config: Published<ServerConfig>,
     shown: Published<Vec<Shown>>,
+    trust: Published<Option<Trust>>,
 }
 
 /// A certificate that is shown to clients.
@@ -127,10 +128,28 @@ pub struct Shown {
     pub fault: Option<String>,
 }
 
+/// Whose certificates clients may show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trust {
+    /// The file of the authorities.
+    pub authorities: PathBuf,
+    /// Those of the lists of what was revoked.
+    pub lists: Vec<PathBuf>,
+    /// Whether each client must show one.
+    pub required: bool,
+    /// Why what is in these files now was not taken.
+    pub fault: Option<String>,
+}
+
 impl Spoken {
     /// For one handshake, as things are.
     pub fn acceptor(&self) -> TlsAcceptor {
         self.config.now().into()
+    }
+
+    /// Whose certificates clients may show, where they are asked for one.
+    pub fn trust(&self) -> Arc<Option<Trust>> {
+        self.trust.now()
     }
 
     /// What is shown to clients, the default first.
