@@ -195,8 +195,13 @@ impl Keyring {
         self.tell(now);
     }
 
-    /// Tells what expires soon, once a day.
+    /// Tells what expires soon, once a day; one of our own is made anew instead.
     pub fn tell(&mut self, now: SystemTime) {
+        let own = self.held.iter_mut().filter(|held| held.pair.is_none());
+        let made = own.filter_map(|held| held.make_anew(now).then_some(()));
+        if made.count() > 0 {
+            self.publish();
+        }
         for held in &mut self.held {
             let term = Term::of(held.certificate.validity, now);
             if !held.told.is_due(term, now) {
@@ -232,7 +237,7 @@ impl Held {
     /// Looks at the files and reads them where they have changed; whether there is another certificate then.
     fn look(&mut self, now: SystemTime) -> bool {
         let Some(pair) = &self.pair else {
-            return self.make_anew(now);
+            return false;
         };
         let look = look(pair);
         // What was faulty is read every time: it may have been read while it was written.
@@ -272,22 +277,16 @@ impl Held {
         }
     }
 
-    /// One of our own is replaced before its end, so that nobody is ever told that it is near.
+    /// Replaced before its end; whether it was.
     fn make_anew(&mut self, now: SystemTime) -> bool {
         if matches!(Term::of(self.certificate.validity, now), Term::Good(_)) {
             return false;
         }
-        match Certificate::self_signed(now) {
-            Ok(next) => {
-                (self.certificate, self.fault) = (next, None);
-                self.told = Told::default();
-                true
-            }
-            Err(error) => {
-                self.fault = Some(error.to_string());
-                false
-            }
-        }
+        let next = Certificate::self_signed(now);
+        self.fault = next.as_ref().err().map(ToString::to_string);
+        let is_made = next.is_ok();
+        self.certificate = next.unwrap_or_else(|_| self.certificate.clone());
+        is_made
     }
 
     fn says(&self, term: Term) -> String {

@@ -157,3 +157,27 @@ impl Spoken {
         self.shown.now()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn one_of_our_own_is_made_anew_before_its_end_and_nobody_is_told_that_it_is_near() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let mut keyring = Keyring::open(&Settings::default().edge.tls).expect("it is made");
+        let spoken = keyring.spoken().clone();
+        let until = || spoken.shown()[0].until;
+        let (first, now) = (until(), SystemTime::now());
+        keyring.tell(now + DAY * 300);
+        assert_eq!(until(), first, "it is good for long enough still");
+        let late = now + DAY * 380;
+        keyring.tell(late);
+        assert!(until() > late + DAY * 390, "{:?}", until());
+        let shown = &spoken.shown()[0];
+        assert_eq!(Term::of((shown.from, shown.until), late).word(), "good");
+    }
+}
