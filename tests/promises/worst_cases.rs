@@ -51,6 +51,14 @@ fn bound_of(proof: &Value, list: &str, name: &str) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
+/// The recovery that the outage of this illness is said to end with.
+fn after(proof: &Value, illness: &str) -> String {
+    let outages = proof["outages"].as_array().expect("a list of outages");
+    let outage = outages.iter().find(|outage| outage["name"] == illness);
+    let bound = outage.and_then(|outage| outage["parts"][1]["bound"].as_str());
+    bound.expect("what it is replaced by").to_owned()
+}
+
 /// One way to fall ill.
 struct Illness {
     /// Its bound.
@@ -148,15 +156,16 @@ fn suffer(illness: &Illness, settings: &str) -> Result<Seen, String> {
         return Err(format!("{verdict}: {incident:#}"));
     }
     let told = incident["ending"]["detection_seconds"].as_f64();
-    let after = match illness.verdict {
-        "exited" => "after-exit",
-        "stopped" => "after-stop",
-        "hung-blocked" | "hung-spinning" => "after-silence",
-        _ => "after-certain",
-    };
-    let most = bound_of(&proof, "recovery", after);
+    let outage = bound_of(&proof, "outages", illness.name);
+    let after = after(&proof, illness.name);
+    let most = bound_of(&proof, "recovery", &after);
     if recovered > most {
         return Err(format!("served again after {recovered:?} of {most:?}"));
+    }
+    if outage != bound + most {
+        return Err(format!(
+            "an outage of {outage:?} is not {bound:?} and {most:?}"
+        ));
     }
     Ok(Seen {
         outside: shut - begun,
@@ -314,10 +323,14 @@ fn what_follows_from_a_configuration_is_told_with_its_sums() {
     let output = leeward(&["check", name]);
     assert_eq!(output.status.code(), Some(0));
     let told = String::from_utf8_lossy(&output.stdout);
+    let first = told.find("warning: ").expect("a warning");
+    assert!(Some(first) < told.find("The worst cases"), "{told}");
     let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         ": good: clients on 127.0.0.1:8443",
-        "2.35 s it is stopped",
+        "2.35 s stopped: a signal has frozen it",
+        "2.35 s + 82.6 s = 84.95 s stopped: ",
+        "at the longest, whatever happens",
         "= 500 ms (until it is looked at) + 1.5 s hang.certain (to be sure) + 100 ms (until the next turn)",
         "8 s hang.silent (to be a hang)",
         "warning: hold.timeout, origin.deadlines.queue: ",
