@@ -68,6 +68,30 @@ fn a_client_shows_a_certificate_or_is_refused_and_the_origin_is_told_whose_it_is
     );
 }
 
+#[test]
+fn a_crowd_whose_certificates_are_not_taken_cannot_fill_the_log() {
+    let (home, authority) = (home(), Authority::named("Client CA"));
+    let ca = home.path().join("ca.pem");
+    fs::write(&ca, authority.pem()).expect("a file");
+    let mut leeward = with(&format!("ca = {ca:?}\n"));
+    for _ in 0..50 {
+        ask(&leeward, None).expect_err("no answer");
+    }
+    let unproven = "leeward_clients_unproven_total 50";
+    let begun = Instant::now();
+    while !leeward.status_get("/metrics").text().contains(unproven) {
+        assert!(begun.elapsed() < DUE, "it is not counted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(leeward.terminate().success());
+    let told = leeward.stderr();
+    let more =
+        "and 30 more like this in the last 60 s: client, handshake: its certificate is not taken";
+    assert!(told.contains(more), "{told}");
+    let lines = told.matches("its certificate is not taken: it shows none");
+    assert_eq!(lines.count(), 21, "20 and the one that tells of the rest");
+}
+
 /// Who resumes a session is not verified again by rustls: so sessions end with a change of the lists.
 #[test]
 fn a_revoked_certificate_is_refused_as_soon_as_the_list_says_so_and_no_ticket_helps() {
