@@ -57,13 +57,15 @@ fn a_client_shows_a_certificate_or_is_refused_and_the_origin_is_told_whose_it_is
         "nobody in edge.tls.clients.ca has signed it",
     );
     let expired = authority.sign(&["alice"], -90, -2);
-    is_refused(&leeward, Some(&expired), "certificate expired");
+    is_refused(&leeward, Some(&expired), "it has expired");
+    let early = authority.sign(&["alice"], 2, 90);
+    is_refused(&leeward, Some(&early), "it is not valid yet");
     let text = leeward.status_get("/status.json").text();
     let status: Value = serde_json::from_str(&text).expect("a snapshot");
-    assert_eq!(status["traffic"]["connections"]["clients_unproven"], 3);
+    assert_eq!(status["traffic"]["connections"]["clients_unproven"], 4);
     let metrics = leeward.status_get("/metrics").text();
     assert!(
-        metrics.contains("leeward_clients_unproven_total 3"),
+        metrics.contains("leeward_clients_unproven_total 4"),
         "{metrics}"
     );
 }

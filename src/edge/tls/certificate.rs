@@ -70,10 +70,6 @@ impl Certificate {
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
         let chain = vec![made.cert.der().clone()];
         let certified = certified("edge.tls", chain, key.into())?;
-        tracing::warn!(
-            "the certificate is self-signed, for localhost, and made anew at each start: browsers will warn; \
-             set edge.tls.certificate and edge.tls.key"
-        );
         Self::of(certified).map_err(|cause| failed(&cause))
     }
 

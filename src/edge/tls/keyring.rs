@@ -47,6 +47,16 @@ struct Held {
     told: Told,
 }
 
+/// Tells of a certificate that is made here, if there is one.
+fn tell_made(held: &[Held]) {
+    if held.iter().any(|held| held.pair.is_none()) {
+        tracing::warn!(
+            "the certificate is self-signed, for localhost, and made anew at each start: browsers will warn; \
+             set edge.tls.certificate and edge.tls.key"
+        );
+    }
+}
+
 impl Keyring {
     /// Reads all files. Blocks.
     ///
@@ -54,6 +64,7 @@ impl Keyring {
     /// [`TlsFaults`]: all of them.
     pub fn open(settings: &settings::Tls) -> Result<Self, TlsFaults> {
         let (held, clients) = read(settings)?;
+        tell_made(&held);
         let failed = |section: &str, cause| {
             let section = section.to_owned();
             TlsFaults(vec![TlsError::Rejected { section, cause }])
@@ -188,6 +199,7 @@ impl Keyring {
             *next = made;
             self.publish();
         } else {
+            tell_made(&self.held);
             self.spoken.config.replace(config);
             let shown = shown(&self.held, self.clients.as_ref());
             self.spoken.shown.replace(Arc::new(shown));
