@@ -210,11 +210,13 @@ fn a_unit_that_could_not_be_seen_is_known_once_it_can_be() {
     let service = hidden("--start-delay-ms 300");
     let leeward = guarded(&service);
     leeward.wait_log("is there, but not to be seen: nobody listens", DUE);
+    leeward.wait_log("origin ready", DUE);
+    // It answered, which is not forgotten when it is seen.
+    send(service.pid(), Signal::STOP);
     leeward.wait_log("the origin's main process is known", DUE);
-    assert_eq!(serving(&leeward), service.pid());
-    // And its end is noticed, though nobody asks.
-    send(service.pid(), Signal::KILL);
-    leeward.wait_log("was ended by signal 9; the unit is failed", DUE);
+    leeward.wait_log("incident opened", DUE);
+    assert_eq!(incidents(&leeward)[0]["judgement"]["verdict"], "stopped");
+    leeward.wait_log_nth("origin ready", 2, DUE);
 }
 
 #[test]

@@ -100,7 +100,13 @@ impl Foreign {
             Main::Failed(_) => return Change::Exited,
         };
         let (main, change) = match came {
-            Came::Here(held) => (Main::Here(held, End::Unasked), Change::Known),
+            Came::Here(held) => {
+                let change = match self.main {
+                    Main::Unseen(..) => Change::Seen,
+                    _ => Change::Known,
+                };
+                (Main::Here(held, End::Unasked), change)
+            }
             Came::Unseen(why, life) => {
                 let unseen = Unseen {
                     why,
