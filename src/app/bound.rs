@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::AppError;
+use super::passed::{Passed, Role};
 use crate::config::Settings;
-use crate::config::settings::{Origin, Place, Process, Socket};
-use crate::edge::listener::{self, BindError};
+use crate::config::settings::{OnExit, Origin, Place, Process, Socket};
 use crate::ground::addr::OriginAddr;
 use crate::ground::socket_file::{self, SocketFile};
-use crate::origin::HeldSocket;
+use crate::ground::systemd::Notifier;
+use crate::origin::{HeldSocket, Legacy};
 use crate::status::socket;
 
 /// What is listened on, and who may come in.
@@ -26,39 +27,41 @@ pub(super) struct Bound {
     pub(super) socket_file: Option<SocketFile>,
     pub(super) token: Option<Arc<str>>,
     pub(super) held: Option<HeldSocket>,
+    pub(super) legacy: Option<Legacy>,
 }
 
 /// A token that could be guessed is none.
 const SHORTEST_TOKEN: usize = 16;
 
 impl Bound {
-    /// Binds all that the settings name.
+    /// Takes what was `passed`, and binds all else that the settings name.
     ///
     /// # Errors
-    /// [`AppError::Bind`], [`AppError::Door`].
-    pub(super) fn open(settings: &Settings) -> Result<Self, AppError> {
-        let mut edge = Vec::new();
-        let mut addresses = Vec::new();
-        for wanted in &settings.edge.listen {
-            let listener = listener::bind("edge.listen", *wanted)?;
-            addresses.push(listener.local_addr().unwrap_or(wanted.0));
-            edge.push(listener);
-        }
-        let redirect = settings.edge.redirect.iter();
-        let redirect = redirect.map(|wanted| listener::bind("edge.redirect", *wanted));
-        let status = settings.status.listen;
-        let status = status.map(|wanted| listener::bind("status.listen", wanted));
+    /// [`AppError::Bind`], [`AppError::Door`], [`AppError::Passed`].
+    pub(super) fn open(settings: &Settings, passed: Passed) -> Result<Self, AppError> {
+        let mut passed = passed;
+        let https = passed.listeners(Role::Https, settings)?;
+        let http = passed.listeners(Role::Http, settings)?;
+        let status = passed.listeners(Role::Status, settings)?;
         let (socket, socket_file) = control(&settings.status.socket)?.unzip();
         let token = settings.status.token_file.as_deref();
+        let token = token.map(read_token).transpose()?;
+        let mut legacy = passed.legacy.take();
+        let held = held(&settings.origin, legacy.as_mut())?;
+        // Nothing can fail any more: what is kept from now on is what is served.
+        let notifier = Notifier::from_environment();
+        let edge = https.kept(Role::Https, &notifier);
+        let addresses = edge.iter().filter_map(|it| it.local_addr().ok()).collect();
         Ok(Self {
             edge,
-            redirect: redirect.collect::<Result<_, BindError>>()?,
+            redirect: http.kept(Role::Http, &notifier),
             addresses,
-            status: status.transpose()?,
+            status: status.kept(Role::Status, &notifier).into_iter().next(),
             socket,
             socket_file,
-            token: token.map(read_token).transpose()?,
-            held: held(&settings.origin)?,
+            token,
+            held,
+            legacy,
         })
     }
 
@@ -99,18 +102,29 @@ fn control(place: &Place) -> Result<Option<(UnixListener, SocketFile)>, AppError
 }
 
 /// The origin's own socket, where we are to pass it.
-fn held(origin: &Origin) -> Result<Option<HeldSocket>, AppError> {
-    match &origin.process {
-        Process::Command(command) if command.socket != Socket::Own => {}
+fn held(origin: &Origin, legacy: Option<&mut Legacy>) -> Result<Option<HeldSocket>, AppError> {
+    let command = match &origin.process {
+        Process::Command(command) if command.socket != Socket::Own => command,
         _ => return Ok(None),
-    }
-    let held = HeldSocket::bind(&origin.address);
-    held.map(Some).map_err(|error| AppError::Door {
+    };
+    let inherited = legacy.and_then(|it| {
+        let at = it.address(&origin.address, Some(command))?;
+        HeldSocket::inherit(&at, it.take_socket()?).ok()
+    });
+    let held = match inherited {
+        Some(held) => Ok(held),
+        None => HeldSocket::bind(&origin.address),
+    };
+    let held = held.map_err(|error| AppError::Door {
         key: "origin.address",
         path: origin.address.to_string(),
         cause: error.to_string(),
         remedy: "Leeward listens there for the origin (origin.process.socket); end who holds it, or name another address",
-    })
+    })?;
+    if command.on_exit == OnExit::Keep {
+        held.keep();
+    }
+    Ok(Some(held))
 }
 
 fn control_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
