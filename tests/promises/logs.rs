@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::house::{DUE, before, behind, configuration, in_front_of, sick};
+use crate::house::{DUE, before, behind, configuration, in_front_of, sick, wait_metric};
 use crate::skip;
 use crate::support::scripted::Scripted;
 use crate::support::{Leeward, free_port, h1};
@@ -143,8 +143,8 @@ fn line(leeward: &Leeward, request: &str) -> Value {
 #[test]
 fn the_names_in_the_json_of_an_exchange_stay() {
     let leeward = behind(&[], "[log]\nformat = \"json\"\n");
-    // The first may be held for a moment, and its line says so.
-    h1::get(leeward.edge(), "/", DUE).expect("an answer");
+    // Who is held by the start has one name more.
+    wait_metric(&leeward, "leeward_origin_up 1");
     let headers = [("x-request-id", "mine-7")];
     let answer = h1::request(
         leeward.edge(),
@@ -200,6 +200,8 @@ fn the_names_in_the_json_of_an_exchange_stay() {
 fn only_what_went_wrong_or_took_long_gets_a_line_where_that_is_wanted() {
     let more = "[log]\naccess = \"errors\"\nslow = \"300ms\"\n";
     let leeward = behind(&[], more);
+    // Who is held by the start gets a line.
+    wait_metric(&leeward, "leeward_origin_up 1");
     for path in ["/", "/slow/400", "/nowhere", "/"] {
         h1::get(leeward.edge(), path, DUE).expect("an answer");
     }

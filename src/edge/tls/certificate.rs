@@ -35,6 +35,14 @@ pub struct Certificate {
 
 type X509 = CertificateInner<Raw>;
 
+/// Tells of the certificate that is made here.
+pub fn tell_made() {
+    tracing::warn!(
+        "the certificate is self-signed, for localhost, and made anew at each start: browsers will warn; \
+         set edge.tls.certificate and edge.tls.key"
+    );
+}
+
 impl Certificate {
     /// From its files; `section` is where they are named.
     ///

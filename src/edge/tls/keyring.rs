@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
 use super::by_name::ByName;
-use super::certificate::Certificate;
+use super::certificate::{self, Certificate};
 use super::clients::Trusted;
 use super::look::Look;
 use super::term::{Term, Told};
@@ -50,10 +50,7 @@ struct Held {
 /// Tells of a certificate that is made here, if there is one.
 fn tell_made(held: &[Held]) {
     if held.iter().any(|held| held.pair.is_none()) {
-        tracing::warn!(
-            "the certificate is self-signed, for localhost, and made anew at each start: browsers will warn; \
-             set edge.tls.certificate and edge.tls.key"
-        );
+        certificate::tell_made();
     }
 }
 
