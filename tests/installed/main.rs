@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
 mod daily;
 mod house;
 mod outlived;
+mod shipped;
+mod survived;
