@@ -40,12 +40,14 @@ const LIFE: i32 = 397;
 
 type X509 = CertificateInner<Raw>;
 
-/// Tells of the certificate that is made here.
-pub fn tell_made() {
-    tracing::warn!(
-        "the certificate is self-signed, for localhost, and made anew at each start and before its end: browsers \
-         will warn; set edge.tls.certificate and edge.tls.key"
-    );
+/// Tells of the certificate that is made here, where there is no `pair` of files.
+pub fn tell_made(pair: Option<&Pair>) {
+    if pair.is_none() {
+        tracing::warn!(
+            "the certificate is self-signed, for localhost, and made anew at each start and before its end: browsers \
+             will warn; set edge.tls.certificate and edge.tls.key"
+        );
+    }
 }
 
 impl Certificate {
