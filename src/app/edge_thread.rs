@@ -166,12 +166,12 @@ struct Front(Exchanges);
 impl Handler for Front {
     type Body = AnswerBody;
 
-    async fn handle(
+    fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
         client: Client,
         fate: Fate,
-    ) -> Response<AnswerBody> {
-        self.0.serve(request, client, fate).await
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {
+        self.0.serve(request, client, fate)
     }
 }

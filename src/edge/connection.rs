@@ -104,10 +104,11 @@ pub async fn serve<H: Handler>(
             None => flow.fate(),
         };
         let fate = fate.clone();
-        async move {
+        // In a box at once: hyper hands it about, and over HTTP/2 into a task, each time from hand to hand.
+        Box::pin(async move {
             let answer = handler.handle(request, asks, fate).await;
             Ok::<_, Infallible>(tracked(answer, in_flight, stream))
-        }
+        })
     });
     let limits = &edge.settings.limits;
     let mut driver = Driver::new(edge, &flow, &streams, client, drain);

@@ -190,30 +190,26 @@ impl Exchanges {
 
     /// Serves one request: always with a response, ours where the origin has none to give. `fate` tells, once that
     /// is dropped, whether the client was cut off.
-    pub async fn serve<B>(
+    pub fn serve<B>(
         &self,
         request: Request<B>,
         client: Client,
         fate: Fate,
-    ) -> Response<AnswerBody>
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<B>
     where
         B: Body<Data = Bytes> + Send + 'static,
-        B::Error: std::fmt::Display,
+        B::Error: std::fmt::Display + Send,
     {
-        Serving(self.0.now()).serve(request, client, fate).await
+        // No future around that of `Serving`: each would be as large again.
+        Serving(self.0.now()).serve(request, client, fate)
     }
 }
 
 impl Serving {
-    async fn serve<B>(
-        &self,
-        request: Request<B>,
-        client: Client,
-        fate: Fate,
-    ) -> Response<AnswerBody>
+    async fn serve<B>(self, request: Request<B>, client: Client, fate: Fate) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
-        B::Error: std::fmt::Display,
+        B::Error: std::fmt::Display + Send,
     {
         let (mut parts, body) = request.into_parts();
         let Thread { shared, tally, .. } = &*self.0;
@@ -283,7 +279,7 @@ impl Serving {
     async fn take<B>(&self, head: OriginHead, body: B, terms: &Terms) -> Result<Taken, Failure>
     where
         B: Body<Data = Bytes> + Send + 'static,
-        B::Error: std::fmt::Display,
+        B::Error: std::fmt::Display + Send,
     {
         let shared = &self.0.shared;
         if !terms.stream {
