@@ -12,6 +12,7 @@ mod collector;
 mod edge_thread;
 mod files_thread;
 mod memory;
+mod passed;
 pub mod reload;
 mod watch_thread;
 
@@ -62,6 +63,16 @@ pub enum AppError {
         /// What to do.
         remedy: &'static str,
     },
+    /// What systemd passes is of no use to us.
+    #[error(
+        "systemd passes a socket called `{name}`, which cannot be used: {cause}; take it out of leeward.socket"
+    )]
+    Passed {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        cause: std::io::Error,
+    },
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsFaults),
@@ -87,7 +98,7 @@ pub enum AppError {
 /// [`AppError`], before anything was served; [`AppError::Unwatched`] at any time.
 pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
-    let bound = Bound::open(&settings)?;
+    let bound = Bound::open(&settings, passed::take()?)?;
     let keyring = Keyring::open(&settings.edge.tls)?;
     let tls = keyring.spoken().clone();
     let pages = pages::read(&settings.pages)?;

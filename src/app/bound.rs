@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::AppError;
+use super::passed::{Passed, Role};
 use crate::config::Settings;
 use crate::config::settings::{Origin, Place, Process, Socket};
-use crate::edge::listener::{self, BindError};
 use crate::ground::addr::OriginAddr;
 use crate::ground::socket_file::{self, SocketFile};
+use crate::ground::systemd::Notifier;
 use crate::origin::HeldSocket;
 use crate::status::socket;
 
@@ -32,33 +33,32 @@ pub(super) struct Bound {
 const SHORTEST_TOKEN: usize = 16;
 
 impl Bound {
-    /// Binds all that the settings name.
+    /// Takes what was `passed`, and binds all else that the settings name.
     ///
     /// # Errors
-    /// [`AppError::Bind`], [`AppError::Door`].
-    pub(super) fn open(settings: &Settings) -> Result<Self, AppError> {
-        let mut edge = Vec::new();
-        let mut addresses = Vec::new();
-        for wanted in &settings.edge.listen {
-            let listener = listener::bind("edge.listen", *wanted)?;
-            addresses.push(listener.local_addr().unwrap_or(wanted.0));
-            edge.push(listener);
-        }
-        let redirect = settings.edge.redirect.iter();
-        let redirect = redirect.map(|wanted| listener::bind("edge.redirect", *wanted));
-        let status = settings.status.listen;
-        let status = status.map(|wanted| listener::bind("status.listen", wanted));
+    /// [`AppError::Bind`], [`AppError::Door`], [`AppError::Passed`].
+    pub(super) fn open(settings: &Settings, passed: Passed) -> Result<Self, AppError> {
+        let mut passed = passed;
+        let https = passed.listeners(Role::Https, settings)?;
+        let http = passed.listeners(Role::Http, settings)?;
+        let status = passed.listeners(Role::Status, settings)?;
         let (socket, socket_file) = control(&settings.status.socket)?.unzip();
         let token = settings.status.token_file.as_deref();
+        let token = token.map(read_token).transpose()?;
+        let held = held(&settings.origin)?;
+        // Nothing can fail any more: what is kept from now on is what is served.
+        let notifier = Notifier::from_environment();
+        let edge = https.kept(Role::Https, &notifier);
+        let addresses = edge.iter().filter_map(|it| it.local_addr().ok()).collect();
         Ok(Self {
             edge,
-            redirect: redirect.collect::<Result<_, BindError>>()?,
+            redirect: http.kept(Role::Http, &notifier),
             addresses,
-            status: status.transpose()?,
+            status: status.kept(Role::Status, &notifier).into_iter().next(),
             socket,
             socket_file,
-            token: token.map(read_token).transpose()?,
-            held: held(&settings.origin)?,
+            token,
+            held,
         })
     }
 

@@ -66,7 +66,8 @@ pub struct Line {
 
 /// Serves until a signal ends it. A socket that is passed goes before an address, as systemd's users expect it.
 pub fn origin(line: Line) -> u8 {
-    let passed = sys::passed_socket().map(Listen::Passed);
+    let passed = sys::passed().into_iter().next();
+    let passed = passed.map(|(_, socket)| Listen::Passed(socket));
     let Some(listen) = passed.or(line.listen.map(Listen::At)) else {
         eprintln!(
             "leeward origin: nowhere to listen; pass --listen ADDR, or a socket as LISTEN_FDS"

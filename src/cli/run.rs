@@ -27,6 +27,7 @@ pub fn run(file: Option<PathBuf>) -> u8 {
                 app::AppError::Tls(_) | app::AppError::Pages(_) => BAD_CONFIG,
                 app::AppError::Bind(_)
                 | app::AppError::Door { .. }
+                | app::AppError::Passed { .. }
                 | app::AppError::System { .. }
                 | app::AppError::Unwatched => FAILED,
             }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// `SD_LISTEN_FDS_START`.
 const FIRST: libc::c_int = 3;
+/// Nobody passes more.
+const MOST: u32 = 1024;
 
 /// What the kernel knows of a TCP connection (`TCP_INFO`, tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,22 +49,30 @@ pub fn leave_descriptors() -> bool {
     result == 0
 }
 
-/// The listening socket that whoever started this program has passed to it (sd_listen_fds(3)), if one was. To be asked once, by a
+/// What whoever started this program has passed to it, and what that is called (sd_listen_fds(3)). To be asked once, by a
 /// program that has opened nothing yet.
-pub fn passed_socket() -> Option<OwnedFd> {
+pub fn passed() -> Vec<(String, OwnedFd)> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let is_for_us = number("LISTEN_PID") == Some(std::process::id());
-    if !is_for_us || number("LISTEN_FDS") == Some(0) {
-        return None;
-    }
-    number("LISTEN_FDS")?;
-    // SAFETY: the environment says of this very process that descriptor 3 is its to use, and nobody else takes it.
-    let socket = unsafe { OwnedFd::from_raw_fd(FIRST) };
+    let count = number("LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.split(':').chain(std::iter::repeat(""));
+    let numbers = (FIRST..).take(count.min(MOST) as usize);
+    numbers
+        .zip(names)
+        .filter_map(|(number, name)| Some((name.to_owned(), inherited(number)?)))
+        .collect()
+}
+
+/// The descriptor that whoever started this program says it has left open at this number.
+fn inherited(number: libc::c_int) -> Option<OwnedFd> {
+    // SAFETY: the environment says of this very process that the descriptor is its to use, and nobody else takes it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     // One that is not open is none of ours to close, either.
-    match rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC) {
-        Ok(()) => Some(socket),
+    match rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC) {
+        Ok(()) => Some(descriptor),
         Err(_) => {
-            std::mem::forget(socket);
+            std::mem::forget(descriptor);
             None
         }
     }

@@ -1,5 +1,6 @@
 //! What we tell systemd: ready, status, alive, reloading, stopping. Silent where there is none.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -54,6 +55,23 @@ impl Notifier {
             Ok(moment) => self.tell(&[NotifyState::Reloading, moment, NotifyState::Status(status)]),
             Err(error) => tracing::warn!(%error, "cannot read the monotonic clock for systemd"),
         }
+    }
+
+    /// Has a copy of each kept for the next process of this service, which gets them under this name (sd_listen_fds(3));
+    /// what it has by this name already, it keeps as well. Nothing is kept where `FileDescriptorStoreMax=` is not set.
+    pub fn keep(&self, name: &str, descriptors: &[BorrowedFd<'_>]) {
+        if descriptors.is_empty() || !Self::is_heard() {
+            return;
+        }
+        let states = [NotifyState::FdStore, NotifyState::FdName(name)];
+        if let Err(error) = sd_notify::notify_with_fds(&states, descriptors) {
+            tracing::warn!(%error, name, "systemd cannot be asked to keep a descriptor");
+        }
+    }
+
+    /// Has all let go that is kept under this name.
+    pub fn let_go(&self, name: &str) {
+        self.tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
     }
 
     /// Shutdown has begun.
