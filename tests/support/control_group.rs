@@ -82,13 +82,19 @@ impl Drop for Unified {
     fn drop(&mut self) {
         let _ = std::fs::write(self.0.join("cgroup.kill"), "1");
         let until = Instant::now() + Duration::from_secs(5);
-        while std::fs::remove_dir(&self.0).is_err() && Instant::now() < until {
-            for part in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
-                let _ = std::fs::remove_dir(part.path());
-            }
+        while !remove(&self.0) && Instant::now() < until {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Removes a group and all below it; whether nothing is left.
+fn remove(group: &Path) -> bool {
+    let parts = std::fs::read_dir(group).into_iter().flatten().flatten();
+    for part in parts.filter(|part| part.path().is_dir()) {
+        remove(&part.path());
+    }
+    std::fs::remove_dir(group).is_ok()
 }
 
 impl Drop for Group {

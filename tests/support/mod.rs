@@ -6,6 +6,7 @@
 // Each test binary takes in the whole harness and uses the part it needs.
 #![allow(dead_code, unused_imports)]
 
+pub mod booted;
 pub mod browser;
 pub mod control_group;
 pub mod family;
