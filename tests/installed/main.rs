@@ -7,3 +7,4 @@ mod support;
 
 mod daily;
 mod house;
+mod packaged;
