@@ -5,6 +5,7 @@
 //! edge threads   a runtime each, accepting from the same listeners
 //! watch thread   the origin, the status page, the service manager
 //! files thread   what is read while we run: it may wait for a disk
+//! sentinel       whether all but the files thread make progress
 //! ```
 
 mod bound;
@@ -14,6 +15,7 @@ mod files_thread;
 mod memory;
 mod passed;
 pub mod reload;
+mod sentinel;
 mod watch_thread;
 
 use std::net::{SocketAddr, TcpListener};
@@ -26,7 +28,7 @@ use tokio::sync::watch;
 use crate::config::Settings;
 use crate::config::fixed::BURIAL;
 use crate::config::pages::{self, PageFaults};
-use crate::config::settings::{Bundled, Command, Process};
+use crate::config::settings::{Bundled, Command, OnExit, Process};
 use crate::edge::admission::Admission;
 use crate::edge::listener::BindError;
 use crate::edge::tls::{Keyring, TlsFaults};
@@ -102,11 +104,24 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
     let keyring = Keyring::open(&settings.edge.tls)?;
     let tls = keyring.spoken().clone();
     let pages = pages::read(&settings.pages)?;
-    let address = match &bound.held {
-        Some(held) => held.address().clone(),
-        None => settle(&settings.origin.address).map_err(system("find a free port"))?,
+    let wanted = &settings.origin.address;
+    let command = settings.origin.process.command();
+    let left = bound
+        .legacy
+        .as_ref()
+        .and_then(|it| it.address(wanted, command));
+    let address = match (&bound.held, left) {
+        (Some(held), _) => held.address().clone(),
+        (None, Some(left)) => left,
+        (None, None) => settle(wanted).map_err(system("find a free port"))?,
     };
     let process = process(&settings).map_err(system("find its own program"))?;
+    if command.is_some_and(|it| it.on_exit == OnExit::Keep) && !Notifier::is_heard() {
+        tracing::warn!(
+            "origin.process.on_exit = \"keep\": nobody is there to keep what that takes, as systemd does by \
+             FileDescriptorStoreMax=; the origin ends with Leeward"
+        );
+    }
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
     let now = deadline::now();
@@ -130,7 +145,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         pages,
         collector.as_ref().map(|it| it.spans().clone()),
     );
-    let hearts = Hearts::new(now);
+    let hearts = Hearts::default();
+    let notifier = Notifier::from_environment();
+    let evidence = journal.as_ref().map(|it| it.directory().to_owned());
+    sentinel::start(hearts.clone(), notifier, evidence).map_err(system("start the sentinel"))?;
     let (edge_switch, edge_drain) = DrainSwitch::new();
     let (origin_switch, origin_drain) = DrainSwitch::new();
     let line = bound.line(&address);
@@ -163,13 +181,16 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
     let seen = origin.clone();
 
     let mut watch = watch_thread::start(watch_thread::Parts {
-        watch: watched.holding(bound.held).following(settings_now.clone()),
+        watch: watched
+            .holding(bound.held)
+            .inheriting(bound.legacy)
+            .following(settings_now.clone()),
         origin,
         journal,
         shared: shared.clone(),
         tls: tls.clone(),
         ledger: ledger.clone(),
-        hearts: hearts.clone(),
+        heart: hearts.add("watch".to_owned()),
         listener: bound.status,
         socket: bound.socket,
         token: bound.token,
@@ -184,7 +205,7 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         admission: Admission::new(&settings.edge.limits, reserve),
         shared: shared.clone(),
         ledger,
-        hearts,
+        hearts: hearts.clone(),
         redirects: (
             bound.redirect,
             bound.addresses.first().map_or(443, SocketAddr::port),
@@ -210,9 +231,10 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
         .enable_all()
         .build()
         .map_err(system("start a runtime"))?;
-    runtime.block_on(async {
+    let heart = hearts.add("main".to_owned());
+    runtime.block_on(async move {
         let mut signals = Signals::new().map_err(system("listen to signals"))?;
-        let notifier = Notifier::from_environment();
+        tokio::spawn(heart.beat_on());
         eprintln!("leeward: ready: {line}");
         notifier.ready(&line);
         tokio::select! {
@@ -303,6 +325,7 @@ fn process(settings: &Settings) -> std::io::Result<Process> {
             directory: None,
             environment: Default::default(),
             socket: Default::default(),
+            on_exit: Default::default(),
         })
     };
     Ok(match &settings.origin.process {

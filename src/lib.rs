@@ -22,14 +22,15 @@
 //! | [`app`] | how the rooms are joined: it binds everything, starts the threads, drains | all rooms but bundled |
 //! | [`cli`] | the command line, a thin file a command | all |
 //!
-//! There are four kinds of threads. The *main* thread waits for signals. The *edge* threads each have a runtime and
+//! There are these kinds of threads. The *main* thread waits for signals. The *edge* threads each have a runtime and
 //! serve clients; what is hot belongs to one of them. The *watch* thread has the origin, the status page and the
 //! service manager, and shares no fate with traffic: the data plane tells it by [`origin::Origin::report`], which
 //! never waits, and it tells the data plane by two watched values, the [`origin::Gate`] and the [`origin::View`], and by
 //! what is in quarantine. The *files* thread reads what changes on disks while we run, and may wait for them: the
 //! certificates, and on a reload the configuration, of which [`config::change`] says what can be taken at once. Two more serve
 //! readers that may hang, and have nothing else to do: one writes the log (`cli/log`), one tells the collector of traces,
-//! where there is one.
+//! where there is one. The *sentinel* (`app/sentinel`) watches over main, edge and watch threads: systemd hears that we
+//! are alive while all of them make progress, and one that stands still is written down before Leeward makes room for another.
 //!
 //! # The walk of a request
 //!
@@ -93,6 +94,9 @@
 //! from it if it is kept.
 //!
 //! Where restarting does not help, `origin/plight` says whom that is told, and when.
+//!
+//! One that is to outlive Leeward (`origin/legacy`) is taken over by the Leeward after it (`origin/supervisor/inherit`), from
+//! what systemd has kept of it.
 //!
 //! An origin that serves is replaced, too: when it leaks or has run its time (`origin/renewal`), or because an operator
 //! wants it so. What operators want is a value of its own ([`origin::will`]), and the gate that others see is made of

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::AppError;
 use super::passed::{Passed, Role};
 use crate::config::Settings;
-use crate::config::settings::{Origin, Place, Process, Socket};
+use crate::config::settings::{OnExit, Origin, Place, Process, Socket};
 use crate::ground::addr::OriginAddr;
 use crate::ground::socket_file::{self, SocketFile};
 use crate::ground::systemd::Notifier;
-use crate::origin::HeldSocket;
+use crate::origin::{HeldSocket, Legacy};
 use crate::status::socket;
 
 /// What is listened on, and who may come in.
@@ -27,6 +27,7 @@ pub(super) struct Bound {
     pub(super) socket_file: Option<SocketFile>,
     pub(super) token: Option<Arc<str>>,
     pub(super) held: Option<HeldSocket>,
+    pub(super) legacy: Option<Legacy>,
 }
 
 /// A token that could be guessed is none.
@@ -45,7 +46,8 @@ impl Bound {
         let (socket, socket_file) = control(&settings.status.socket)?.unzip();
         let token = settings.status.token_file.as_deref();
         let token = token.map(read_token).transpose()?;
-        let held = held(&settings.origin)?;
+        let mut legacy = passed.legacy.take();
+        let held = held(&settings.origin, legacy.as_mut())?;
         // Nothing can fail any more: what is kept from now on is what is served.
         let notifier = Notifier::from_environment();
         let edge = https.kept(Role::Https, &notifier);
@@ -59,6 +61,7 @@ impl Bound {
             socket_file,
             token,
             held,
+            legacy,
         })
     }
 
@@ -99,18 +102,29 @@ fn control(place: &Place) -> Result<Option<(UnixListener, SocketFile)>, AppError
 }
 
 /// The origin's own socket, where we are to pass it.
-fn held(origin: &Origin) -> Result<Option<HeldSocket>, AppError> {
-    match &origin.process {
-        Process::Command(command) if command.socket != Socket::Own => {}
+fn held(origin: &Origin, legacy: Option<&mut Legacy>) -> Result<Option<HeldSocket>, AppError> {
+    let command = match &origin.process {
+        Process::Command(command) if command.socket != Socket::Own => command,
         _ => return Ok(None),
-    }
-    let held = HeldSocket::bind(&origin.address);
-    held.map(Some).map_err(|error| AppError::Door {
+    };
+    let inherited = legacy.and_then(|it| {
+        let at = it.address(&origin.address, Some(command))?;
+        HeldSocket::inherit(&at, it.take_socket()?).ok()
+    });
+    let held = match inherited {
+        Some(held) => Ok(held),
+        None => HeldSocket::bind(&origin.address),
+    };
+    let held = held.map_err(|error| AppError::Door {
         key: "origin.address",
         path: origin.address.to_string(),
         cause: error.to_string(),
         remedy: "Leeward listens there for the origin (origin.process.socket); end who holds it, or name another address",
-    })
+    })?;
+    if command.on_exit == OnExit::Keep {
+        held.keep();
+    }
+    Ok(Some(held))
 }
 
 fn control_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {

@@ -13,6 +13,7 @@ use crate::edge::listener::{self, BindError};
 use crate::ground::addr::EdgeAddr;
 use crate::ground::sys;
 use crate::ground::systemd::Notifier;
+use crate::origin::{Legacy, is_part};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) struct Passed {
     sockets: Vec<Socket>,
+    /// The origin of the Leeward before us.
+    pub(super) legacy: Option<Legacy>,
 }
 
 /// The listeners of one role.
@@ -97,6 +100,8 @@ impl Passed {
     /// [`AppError::Passed`] for what is no listening TCP socket.
     pub(super) fn of(descriptors: Vec<(String, OwnedFd)>) -> Result<Self, AppError> {
         let mut sockets = Vec::new();
+        let (parts, descriptors): (Vec<_>, Vec<_>) =
+            descriptors.into_iter().partition(|(name, _)| is_part(name));
         for (name, descriptor) in descriptors {
             match address(&descriptor) {
                 Ok(at) => {
@@ -106,7 +111,8 @@ impl Passed {
                 Err(cause) => return Err(AppError::Passed { name, cause }),
             }
         }
-        Ok(Self { sockets })
+        let legacy = Legacy::of(parts);
+        Ok(Self { sockets, legacy })
     }
 
     /// The listeners of this role: those that were passed, and of the addresses wanted those that none of them has. One that

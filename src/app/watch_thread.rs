@@ -15,7 +15,7 @@ use crate::edge::tls::{Shown, Spoken, Term};
 use crate::exchange::{Disk, Shared};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
-use crate::ground::heartbeat::Hearts;
+use crate::ground::heartbeat::Heart;
 use crate::ground::ledger::Ledger;
 use crate::ground::published::Published;
 use crate::ground::systemd::Notifier;
@@ -36,8 +36,8 @@ pub struct Parts {
     pub tls: Spoken,
     /// The numbers.
     pub ledger: Ledger,
-    /// The hearts of all threads.
-    pub hearts: Hearts,
+    /// Its own.
+    pub heart: Arc<Heart>,
     /// Where the status page listens.
     pub listener: Option<TcpListener>,
     /// Where operators' verbs come in.
@@ -55,8 +55,6 @@ pub struct Parts {
 /// The thread, to wait for.
 pub struct WatchThread(oneshot::Receiver<()>);
 
-/// A thread that has not beaten for this long is told to the service manager by silence.
-const STILL: Duration = Duration::from_secs(3);
 /// The most often the status line is sent.
 const LINE: Duration = Duration::from_millis(500);
 
@@ -89,9 +87,7 @@ impl WatchThread {
 
 async fn watch(parts: Parts) {
     let notifier = Notifier::from_environment();
-    let heart = parts.hearts.add("watch".to_owned());
-    tokio::spawn(heart.beat_on());
-    tokio::spawn(pet(notifier, parts.hearts));
+    tokio::spawn(parts.heart.beat_on());
     let troubles = troubles(parts.facts.clone(), parts.tls.clone());
     tokio::spawn(tell(notifier, parts.origin.clone(), troubles));
     let doors = doors(parts.listener, parts.socket, parts.token);
@@ -169,25 +165,6 @@ fn doors(
         network,
         socket,
         token,
-    }
-}
-
-/// Tells the service manager that we are alive, for as long as every thread of ours is.
-async fn pet(notifier: Notifier, hearts: Hearts) {
-    let Some(every) = notifier.pet_every() else {
-        return;
-    };
-    loop {
-        let still = hearts.still(deadline::now(), STILL);
-        if still.is_empty() {
-            notifier.alive();
-        } else {
-            tracing::error!(
-                ?still,
-                "threads stand still; the service manager is not told we are alive"
-            );
-        }
-        tokio::time::sleep(every).await;
     }
 }
 

@@ -17,9 +17,9 @@ use crate::origin::cgroup;
 /// What to become.
 #[derive(Debug, clap::Args)]
 pub struct Launch {
-    /// Who started us; if it is gone already, so are we.
+    /// Who started us: we end with it, and if it is gone already, so are we. Without, we go on.
     #[arg(long)]
-    parent: u32,
+    parent: Option<u32>,
     /// Let it leave a core as large as our hard limit allows.
     #[arg(long)]
     core: bool,
@@ -53,12 +53,14 @@ const CANNOT_EXECUTE: u8 = 127;
 impl Launch {
     /// Becomes the command; returns only if that fails.
     pub fn launch(self) -> u8 {
-        // Should Leeward be killed, its children must not live on, the origin with the port in its hands.
-        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-            eprintln!("leeward: cannot bind its life to ours: {error}");
-        }
-        if parent_id() != self.parent {
-            return CANNOT_EXECUTE;
+        if let Some(parent) = self.parent {
+            // Should Leeward be killed, its children must not live on, the origin with the port in its hands.
+            if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+                eprintln!("leeward: cannot bind its life to ours: {error}");
+            }
+            if parent_id() != parent {
+                return CANNOT_EXECUTE;
+            }
         }
         if let Some(group) = &self.cgroup
             && let Err(error) = cgroup::join(group)

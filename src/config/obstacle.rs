@@ -105,6 +105,7 @@ mod tests {
             directory: directory.map(PathBuf::from),
             environment: Default::default(),
             socket: Default::default(),
+            on_exit: Default::default(),
         };
         obstacle(&command).unwrap_or_default()
     }

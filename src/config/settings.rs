@@ -24,7 +24,7 @@ pub use log::{Access, Log, LogFormat, LogLevel};
 pub use longest::Longest;
 pub use manners::{Manners, OriginVersion, Profile};
 pub use pages::Pages;
-pub use process::{Command, Daemon, Hooked, Process, Socket};
+pub use process::{Command, Daemon, Hooked, OnExit, Process, Socket};
 pub use quarantine::Quarantine;
 pub use recovery::{Hang, Hold, Replay, Restart, Standby};
 pub use route::{QUIET, Route, Total};

@@ -30,6 +30,13 @@ pub fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, file))
 }
 
+impl SocketFile {
+    /// Of one that was bound before, by somebody who is no more.
+    pub fn of(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+}
+
 /// A socket at which nobody listens; any other file is none of ours.
 fn is_left_behind(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());

@@ -33,11 +33,11 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 impl Domain {
     /// Moves Leeward into a part of its group, if that is its own: writable, with nobody else in it, and not the root.
-    /// What a Leeward before us left in there is ended.
+    /// What a Leeward before us left in there is ended, but for the part that is `spared`.
     ///
     /// Must be called before the first child is started.
-    pub fn claim() -> Option<Self> {
-        let claimed = claimed(&own()?);
+    pub fn claim(spared: Option<&Path>) -> Option<Self> {
+        let claimed = claimed(&own()?, spared);
         if let Err(error) = &claimed {
             tracing::debug!(%error, "no control group of our own");
         }
@@ -62,6 +62,11 @@ impl Domain {
 }
 
 impl Leaf {
+    /// The part at this place, if there is one.
+    pub fn at(path: PathBuf) -> Option<Self> {
+        path.join(PROCS).exists().then_some(Self(path))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
@@ -102,7 +107,7 @@ pub fn join(group: &Path) -> io::Result<()> {
 }
 
 /// `None`: it is no group of our own.
-fn claimed(group: &Path) -> io::Result<Option<Domain>> {
+fn claimed(group: &Path, spared: Option<&Path>) -> io::Result<Option<Domain>> {
     let is_ours = members(group)? == Vec::from_iter(Pid::own());
     let part = group.join(OURS);
     let is_taken = members(&part).is_ok_and(|others| !others.is_empty());
@@ -114,7 +119,8 @@ fn claimed(group: &Path) -> io::Result<Option<Domain>> {
         _ => join(&part)?,
     }
     for entry in fs::read_dir(group)?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(GENERATION) {
+        let is_generation = entry.file_name().to_string_lossy().starts_with(GENERATION);
+        if is_generation && Some(&*entry.path()) != spared {
             let leaf = Leaf(entry.path());
             tracing::warn!(path = %leaf.0.display(), "what a Leeward before left of its origin is ended");
             leaf.kill();

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use tokio::sync::watch;
@@ -29,16 +30,28 @@ const LAUNCHER: &str = "/proc/self/exe";
 /// What a child inherits of our environment.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"];
 
-/// A command that becomes `program` through our launcher, which takes `options`: its life is bound to ours, it inherits
-/// a small environment and no descriptor, and has nothing to read.
+/// Whether a child ends with us, however we end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bond {
+    /// It does.
+    Ours,
+    /// It goes on.
+    Its,
+}
+
+/// A command that becomes `program` through our launcher, which takes `options`: its life is bound to ours as the `bond`
+/// says, it inherits a small environment and no descriptor, and has nothing to read.
 pub fn launched(
+    bond: Bond,
     options: &[&str],
     program: &str,
     arguments: impl IntoIterator<Item = String>,
 ) -> Command {
     let mut it = Command::new(LAUNCHER);
     it.arg0("leeward").arg(LAUNCH);
-    it.arg("--parent").arg(std::process::id().to_string());
+    if bond == Bond::Ours {
+        it.arg("--parent").arg(std::process::id().to_string());
+    }
     it.args(options);
     it.arg("--").arg(program).args(arguments);
     it.env_clear();
@@ -84,8 +97,9 @@ impl Group {
     }
 
     /// The ends of its pipes, where it has pipes and nobody took them yet.
-    pub fn pipes(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
-        (self.child.stdout.take(), self.child.stderr.take())
+    pub fn pipes(&mut self) -> (Option<OwnedFd>, Option<OwnedFd>) {
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        (stdout.map(OwnedFd::from), stderr.map(OwnedFd::from))
     }
 
     /// Returns when its first process has exited. It is not reaped by this, so that its number stays its own.

@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use rustix::net::acceptfrom;
 use socket2::SockRef;
 
-use super::port;
+use super::{legacy, port};
 use crate::ground::addr::OriginAddr;
 use crate::ground::socket_file::{self, SocketFile};
 
@@ -64,6 +64,41 @@ impl HeldSocket {
             listener,
             _file,
         })
+    }
+
+    /// One that a Leeward before us listened on.
+    ///
+    /// # Errors
+    /// It listens elsewhere, or not at all.
+    pub fn inherit(address: &OriginAddr, listener: OwnedFd) -> io::Result<Self> {
+        let file = match address {
+            OriginAddr::Tcp(_) => None,
+            OriginAddr::Unix(path) => Some(SocketFile::of(path)),
+        };
+        let held = Self {
+            address: address.clone(),
+            listener,
+            _file: file,
+        };
+        let local = SockRef::from(&held.listener).local_addr()?;
+        let is_there = match address {
+            OriginAddr::Tcp(wanted) => local.as_socket() == Some(*wanted),
+            OriginAddr::Unix(path) => local.as_pathname() == Some(path),
+        };
+        match is_there {
+            true => Ok(held),
+            false => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
+    /// Has it kept for the Leeward after us.
+    pub fn keep(&self) {
+        legacy::keep_socket(&self.listener);
+    }
+
+    /// Leaves its file where it is, for the Leeward after us.
+    pub(super) fn outlive(self) {
+        std::mem::forget(self._file);
     }
 
     /// Where it listens.

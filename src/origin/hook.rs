@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde::Serialize;
 
-use super::group::{Group, launched};
+use super::group::{Bond, Group, launched};
 use crate::config::settings::Hook;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::redact;
@@ -158,7 +158,7 @@ fn start(
     let (program, arguments) = words
         .split_first()
         .ok_or(std::io::ErrorKind::InvalidInput)?;
-    let mut it: Command = launched(&[], program, arguments.iter().cloned());
+    let mut it: Command = launched(Bond::Ours, &[], program, arguments.iter().cloned());
     it.envs(environment);
     it.stdout(mouth.try_clone()?).stderr(mouth);
     // The command goes, and our copies of the writing end with it.

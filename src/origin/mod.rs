@@ -22,6 +22,7 @@ mod hook;
 pub mod incident;
 pub mod journal;
 mod leftover;
+mod legacy;
 pub mod lifecycle;
 mod observer;
 mod orphans;
@@ -69,6 +70,7 @@ pub use ending::Ending;
 pub use gate::{Ender, Gate, Generation, NoSlot, OriginSlot, Shut, Why};
 pub use held::HeldSocket;
 pub use journal::{Journal, Retention};
+pub use legacy::{Legacy, is_part};
 pub use probe::Reading;
 pub use quarantine::Barred;
 pub use roster::{Page, Pulse, Visit, VisitId};
@@ -94,6 +96,8 @@ pub struct Watch {
     process: settings::Process,
     /// The origin's listening socket, where we hold it.
     held: Option<HeldSocket>,
+    /// The origin of the Leeward before us, until it is taken over or ended.
+    legacy: Option<Legacy>,
     journal: Option<Journal>,
     board: Board,
     roster: roster::Roster,
@@ -163,6 +167,7 @@ impl Origin {
             settings,
             process,
             held: None,
+            legacy: None,
             journal,
             board,
             roster,
@@ -236,6 +241,12 @@ impl Watch {
     /// The same, with the listening socket that each generation is passed.
     pub fn holding(mut self, held: Option<HeldSocket>) -> Self {
         self.held = held;
+        self
+    }
+
+    /// The same, with the origin that a Leeward before us left.
+    pub fn inheriting(mut self, legacy: Option<Legacy>) -> Self {
+        self.legacy = legacy;
         self
     }
 

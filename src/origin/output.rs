@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::{ChildStderr, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,8 +47,8 @@ impl Output {
     /// # Errors
     /// What the system said.
     pub fn listen(
-        stdout: Option<ChildStdout>,
-        stderr: Option<ChildStderr>,
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
         voice: Voice,
     ) -> io::Result<Self> {
         let (listening, ended) = watch::channel(());
@@ -63,10 +62,10 @@ impl Output {
             ended,
         };
         if let Some(pipe) = stdout {
-            tokio::spawn(ear.clone().listen(receiver(pipe.into())?, "stdout"));
+            tokio::spawn(ear.clone().listen(receiver(pipe)?, "stdout"));
         }
         if let Some(pipe) = stderr {
-            tokio::spawn(ear.listen(receiver(pipe.into())?, "stderr"));
+            tokio::spawn(ear.listen(receiver(pipe)?, "stderr"));
         }
         Ok(output)
     }

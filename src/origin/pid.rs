@@ -3,13 +3,13 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A process or thread number as the kernel gives it out: at least 1, at most `i32::MAX`.
 ///
 /// Zero and negative numbers mean "my group" or "everybody" to `kill(2)`; a value of this type never does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "u32")]
 pub struct Pid(NonZeroU32);
 
 impl Pid {
@@ -32,6 +32,20 @@ impl Pid {
     /// The bare number.
     pub fn number(self) -> u32 {
         self.0.get()
+    }
+}
+
+impl Serialize for Pid {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
+
+impl TryFrom<u32> for Pid {
+    type Error = &'static str;
+
+    fn try_from(raw: u32) -> Result<Self, Self::Error> {
+        Self::new(raw).ok_or("no number of a process")
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attend;
 mod end;
+mod inherit;
 mod plight;
 mod relief;
 mod standby;
@@ -99,7 +100,10 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         life: Lifecycle::new(watch.settings.restart.clone(), now),
         domain: match watch.process.is_foreign() {
             true => None,
-            false => Domain::claim(),
+            false => {
+                let legacy = watch.legacy.as_ref();
+                Domain::claim(legacy.and_then(|it| it.record.cgroup.as_deref()))
+            }
         },
         watch,
         means,
@@ -293,6 +297,9 @@ impl Supervisor {
         let pid = current.process.pid();
         let (number, address) = (view.generation, view.address.clone());
         let (generation, ender) = Generation::begin_of(pid, number, address, slots);
+        if let Some(bequest) = current.process.bequest() {
+            bequest.note(self.start_took, slots);
+        }
         current.open = Some((generation.clone(), ender));
         current.never_answered = false;
         tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");

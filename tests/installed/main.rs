@@ -7,4 +7,5 @@ mod support;
 
 mod daily;
 mod house;
+mod outlived;
 mod packaged;

@@ -50,6 +50,7 @@ mod renewals;
 mod replays;
 mod routes;
 mod scripts;
+mod sentinel;
 mod service;
 mod shapes;
 mod sickness_table;

@@ -155,7 +155,7 @@ mod tests {
             "[origin]\naddress = \"127.0.0.1:0\"\nprofile = \"boa\"\n[origin.process]\ncommand = [\"a b\", \"{port}\", \"\"]\nenvironment = { \"A.B\" = \"c\\n\" }",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\ndaemonises = true",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\npid_file = \"/run/d\"",
-            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\nsocket = \"stdin\"",
+            "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\ncommand = [\"d\"]\nsocket = \"stdin\"\non_exit = \"keep\"",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\nunit = \"d@1.service\"",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\npid_file = \"/run/d\"",
             "[origin]\naddress = \"127.0.0.1:1\"\n[origin.process]\nrestart = [\"r\", \"x\"]\nhook_timeout = \"3s\"",

@@ -2,7 +2,7 @@
 
 use super::{AUTO, OFF, Text, file, list, quoted, size, time, version};
 use crate::config::settings::{
-    Bundled, Command, Daemon, Hooked, Manners, Origin, OriginDeadlines, OriginLimits,
+    Bundled, Command, Daemon, Hooked, Manners, OnExit, Origin, OriginDeadlines, OriginLimits,
     OriginVersion, Probe, Process, Route, Socket, Total,
 };
 
@@ -66,6 +66,11 @@ impl Text {
             Process::Command(command) => {
                 self.command(command);
                 self.socket(command.socket);
+                let on_exit = match command.on_exit {
+                    OnExit::End => "end",
+                    OnExit::Keep => "keep",
+                };
+                self.put("on_exit", quoted(on_exit));
             }
             Process::Daemon(daemon) => self.daemon(daemon),
             Process::Unit(unit) => {
@@ -118,6 +123,7 @@ impl Text {
             directory,
             environment,
             socket: _,
+            on_exit: _,
         } = command;
         self.section("[origin.process]");
         self.put(

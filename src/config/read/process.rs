@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::origin::{quoted, texts};
 use crate::config::raw::Section;
-use crate::config::settings::{Command, Daemon, Hooked, Process, Socket};
+use crate::config::settings::{Command, Daemon, Hooked, OnExit, Process, Socket};
 use crate::config::value::{self, Judged, Wrong, path, span};
 
 /// What an operator's own commands may take, unless they say so.
@@ -16,7 +16,13 @@ const HOOKED: Duration = Duration::from_secs(30);
 /// The commands of an operator's own.
 const HOOKS: [&str; 3] = ["start", "stop", "restart"];
 /// What only a command of Leeward's has.
-const OF_COMMAND: [&str; 4] = ["daemonises", "directory", "environment", "socket"];
+const OF_COMMAND: [&str; 5] = [
+    "daemonises",
+    "directory",
+    "environment",
+    "socket",
+    "on_exit",
+];
 
 /// `[origin.process]`; `None` where it is not there, or not understood.
 pub fn process(mut section: Section<'_, '_, '_>) -> Option<Process> {
@@ -29,6 +35,8 @@ pub fn process(mut section: Section<'_, '_, '_>) -> Option<Process> {
         ("stdin", Socket::Stdin),
     ];
     let socket = section.take("socket", |v| value::word(v, &sockets));
+    let ends = [("end", OnExit::End), ("keep", OnExit::Keep)];
+    let on_exit = section.take("on_exit", |v| value::word(v, &ends));
     let daemonises = section.take("daemonises", value::switch);
     let pid_file = section.take("pid_file", pid_file);
     let unit = section.take("unit", unit);
@@ -47,6 +55,7 @@ pub fn process(mut section: Section<'_, '_, '_>) -> Option<Process> {
                 directory,
                 environment: environment.unwrap_or_default(),
                 socket: socket.unwrap_or_default(),
+                on_exit: on_exit.unwrap_or_default(),
             };
             Some(match pid_file.is_some() || daemonises == Some(true) {
                 true => Process::Daemon(Daemon { command, pid_file }),
@@ -119,6 +128,13 @@ fn judge(section: &Section<'_, '_, '_>, daemonises: Option<bool>) {
         complain(
             "socket",
             "a command that makes itself a daemon is passed no socket".to_owned(),
+            "have it stay in the foreground, or take this out",
+        );
+    }
+    if is_daemon && says("on_exit") {
+        complain(
+            "on_exit",
+            "a command that makes itself a daemon ends with Leeward".to_owned(),
             "have it stay in the foreground, or take this out",
         );
     }

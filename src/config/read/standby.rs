@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::raw::Section;
-use crate::config::settings::{Command, Origin, Process, Socket, Standby};
+use crate::config::settings::{Command, OnExit, Origin, Process, Socket, Standby};
 use crate::config::value::{self, Wrong, span};
 use crate::ground::addr::OriginAddr;
 
@@ -55,6 +55,10 @@ fn obstacle(address: &OriginAddr, origin: &Origin) -> Option<Wrong> {
         Process::Command(command) if command.socket != Socket::Own => wrong(
             "a standby that were passed the same socket would take its requests already",
             "take out origin.process.socket or this",
+        ),
+        Process::Command(command) if command.on_exit == OnExit::Keep => wrong(
+            "an origin that outlives Leeward has no standby",
+            "take out origin.process.on_exit or this",
         ),
         Process::Command(command) if !is_told(command) => wrong(
             "the command is not told where to listen, so two of it cannot run",

@@ -36,6 +36,18 @@ pub struct Command {
     pub environment: BTreeMap<String, String>,
     /// Who opens the socket it listens on.
     pub socket: Socket,
+    /// What becomes of it when Leeward ends.
+    pub on_exit: OnExit,
+}
+
+/// What becomes of the origin when Leeward ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExit {
+    /// It ends with it, however that ends.
+    #[default]
+    End,
+    /// It goes on, and the Leeward after that takes it over, where systemd keeps what that needs.
+    Keep,
 }
 
 /// Who opens the socket the origin listens on, and how the origin gets it.

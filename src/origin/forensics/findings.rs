@@ -113,6 +113,14 @@ pub fn examine(root: &Seen<Pid>, at: &Listening, deadline: Instant) -> Findings 
     }
 }
 
+/// The threads of one process, looked at twice like those of [`examine`]; for a look at ourselves.
+pub fn threads(pid: Pid, deadline: Instant) -> Vec<Thread> {
+    let mut short = Shortfall::default();
+    let first = glance(pid, &mut MOST_THREADS.clone(), deadline, &mut short);
+    std::thread::sleep(GAP.min(deadline.saturating_duration_since(Instant::now()) / 3));
+    second_look(first, deadline, &mut short).threads
+}
+
 /// A process and its descendants, itself first, at most 64 and as far as the kernel tells.
 pub fn descendants(root: Pid, deadline: Instant) -> Vec<Pid> {
     family(root, deadline, &mut Shortfall::default())

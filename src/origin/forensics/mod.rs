@@ -29,7 +29,7 @@ mod vital;
 
 pub use blame::{Blame, Why, blame};
 pub use descriptor::{Descriptor, Link, links};
-pub use findings::{Door, Findings, Process, by_state, descendants, examine};
+pub use findings::{Door, Findings, Process, by_state, descendants, examine, threads};
 pub use seen::Seen;
 pub use sentence::sentence;
 pub use server::{Server, server};

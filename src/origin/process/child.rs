@@ -9,8 +9,9 @@ use super::{Speaker, fill};
 use crate::config::settings::{self, Socket};
 use crate::ground::addr::OriginAddr;
 use crate::origin::cgroup::Leaf;
-use crate::origin::group::{Group, launched, obituary};
+use crate::origin::group::{Bond, Group, launched, obituary};
 use crate::origin::held::HeldSocket;
+use crate::origin::legacy::{self, Bequest, Record};
 use crate::origin::output::{Output, Voice};
 use crate::origin::{leftover, orphans};
 
@@ -20,6 +21,8 @@ pub struct Child {
     group: Group,
     output: Output,
     leaf: Option<Leaf>,
+    /// What is left of it for the Leeward after us, where it is to outlive us.
+    bequest: Option<Bequest>,
 }
 
 impl Child {
@@ -51,7 +54,9 @@ impl Child {
             options.extend(["--cgroup", path]);
         }
         let arguments = command.arguments.iter().map(|text| fill(text, address));
-        let mut it = launched(&options, &command.program, arguments);
+        let is_kept = legacy::is_kept(command);
+        let bond = if is_kept { Bond::Its } else { Bond::Ours };
+        let mut it = launched(bond, &options, &command.program, arguments);
         for (name, text) in &command.environment {
             it.env(name, fill(text, address));
         }
@@ -70,16 +75,39 @@ impl Child {
             generation: speaker.generation,
             pid: group.pid(),
         };
-        match Output::listen(stdout, stderr, voice) {
-            Ok(output) => Ok(Self {
+        let cgroup = leaf.as_ref().map(|leaf| leaf.path().to_owned());
+        let bequest = match (&stdout, &stderr) {
+            (Some(stdout), Some(stderr)) if is_kept => {
+                let (pid, number) = (group.pid(), speaker.generation);
+                let record = Record::new(pid, number, address, command, cgroup);
+                Bequest::leave(record, stdout, stderr).map(Some)
+            }
+            _ => Ok(None),
+        };
+        let listening = bequest.and_then(|it| Ok((it, Output::listen(stdout, stderr, voice)?)));
+        match listening {
+            Ok((bequest, output)) => Ok(Self {
                 group,
                 output,
                 leaf,
+                bequest,
             }),
             Err(error) => {
                 group.discard();
                 Err(error)
             }
+        }
+    }
+
+    /// What is left of it for the Leeward after us.
+    pub fn bequest(&mut self) -> Option<&mut Bequest> {
+        self.bequest.as_mut()
+    }
+
+    /// Leaves it running, for the Leeward after us.
+    pub fn outlive(self) {
+        if let Some(bequest) = self.bequest {
+            bequest.stay();
         }
     }
 

@@ -1,5 +1,6 @@
 //! The process of the origin, whoever keeps it: the supervisor asks all kinds the same, and each answers as it can.
 
+mod adopted;
 mod child;
 mod daemon;
 mod foreign;
@@ -16,6 +17,7 @@ use rustix::process::Signal;
 
 use super::cgroup::Leaf;
 use super::held::HeldSocket;
+use super::legacy::{Bequest, Legacy};
 use super::orphans::Cleared;
 use super::pid::Pid;
 use super::senses::listening;
@@ -23,18 +25,21 @@ use super::stop::Ladder;
 use crate::config::settings;
 use crate::ground::addr::OriginAddr;
 
+use adopted::Adopted;
 use child::Child;
 use daemon::Daemon;
 use foreign::Foreign;
 
 pub use keeper::Keeper;
-pub use unit::Wanted;
+pub use unit::{Wanted, is_being_restarted};
 
 /// The process of one generation, from its start to its burial.
 #[derive(Debug)]
 pub enum Process {
     /// A command of ours, which stays in the foreground.
     Child(Child),
+    /// The same, of a Leeward before us.
+    Adopted(Adopted),
     /// A command of ours, which makes itself a daemon.
     Daemon(Daemon),
     /// Somebody else's.
@@ -97,11 +102,41 @@ impl Process {
         Self::Foreign(Foreign::seek(keeper, wanted, limits.startup))
     }
 
+    /// Takes over what a Leeward before us left; `None` where it is no more.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn inherit(legacy: Legacy, is_logged: bool) -> io::Result<Option<Self>> {
+        Ok(Adopted::take(legacy, is_logged)?.map(Self::Adopted))
+    }
+
+    /// What is left of it for the Leeward after us, where it is to outlive us.
+    pub fn bequest(&mut self) -> Option<&mut Bequest> {
+        match self {
+            Self::Child(child) => child.bequest(),
+            Self::Adopted(adopted) => Some(adopted.bequest()),
+            Self::Daemon(_) | Self::Foreign(_) => None,
+        }
+    }
+
+    /// Leaves it running, for the Leeward after us, where it has a [`Process::bequest`].
+    pub fn outlive(self) {
+        match self {
+            Self::Child(child) => child.outlive(),
+            Self::Adopted(adopted) => adopted.outlive(),
+            Self::Daemon(_) | Self::Foreign(_) => {}
+        }
+    }
+
     /// Returns with the next thing that becomes of it. Nothing is lost when this is dropped and called again.
     pub async fn changed(&mut self) -> Change {
         match self {
             Self::Child(child) => {
                 child.group().exited().await;
+                Change::Exited
+            }
+            Self::Adopted(adopted) => {
+                adopted.held().exited().await;
                 Change::Exited
             }
             Self::Daemon(daemon) => daemon.changed().await,
@@ -113,6 +148,7 @@ impl Process {
     pub fn pid(&self) -> Option<Pid> {
         match self {
             Self::Child(child) => Some(child.group().pid()),
+            Self::Adopted(adopted) => Some(adopted.held().pid()),
             Self::Daemon(daemon) => Some(daemon.pid()),
             Self::Foreign(foreign) => foreign.pid(),
         }
@@ -121,7 +157,7 @@ impl Process {
     /// Whether it is known who serves, so that what is heard is of this one.
     pub fn is_known(&self) -> bool {
         match self {
-            Self::Child(_) => true,
+            Self::Child(_) | Self::Adopted(_) => true,
             Self::Daemon(daemon) => daemon.is_known(),
             Self::Foreign(foreign) => foreign.is_known(),
         }
@@ -135,7 +171,7 @@ impl Process {
     /// Whether somebody stopped it on purpose, for nobody knows how long.
     pub fn was_stopped(&self) -> bool {
         match self {
-            Self::Child(_) | Self::Daemon(_) => false,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => false,
             Self::Foreign(foreign) => foreign.was_stopped(),
         }
     }
@@ -143,7 +179,7 @@ impl Process {
     /// Why it is not there, or cannot be seen.
     pub fn trouble(&self) -> Option<&str> {
         match self {
-            Self::Child(_) | Self::Daemon(_) => None,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => None,
             Self::Foreign(foreign) => foreign.trouble(),
         }
     }
@@ -152,6 +188,7 @@ impl Process {
     pub async fn exited(&self) {
         match self {
             Self::Child(child) => child.group().exited().await,
+            Self::Adopted(adopted) => adopted.held().exited().await,
             Self::Daemon(daemon) => daemon.exited().await,
             Self::Foreign(foreign) => foreign.exited().await,
         }
@@ -161,6 +198,7 @@ impl Process {
     pub fn has_exited(&self) -> bool {
         match self {
             Self::Child(child) => child.group().has_exited(),
+            Self::Adopted(adopted) => adopted.held().has_exited(),
             Self::Daemon(daemon) => daemon.has_exited(),
             Self::Foreign(foreign) => foreign.has_exited(),
         }
@@ -170,6 +208,7 @@ impl Process {
     pub fn fate(&self) -> Option<String> {
         match self {
             Self::Child(child) => child.group().fate(),
+            Self::Adopted(adopted) => adopted.fate(),
             Self::Daemon(daemon) => daemon.fate(),
             Self::Foreign(foreign) => foreign.fate(),
         }
@@ -179,6 +218,7 @@ impl Process {
     pub async fn signal(&self, signal: Signal) {
         match self {
             Self::Child(child) => child.group().signal(signal),
+            Self::Adopted(adopted) => adopted.signal(signal).await,
             Self::Daemon(daemon) => daemon.signal(signal).await,
             Self::Foreign(foreign) => foreign.signal(signal).await,
         }
@@ -187,7 +227,7 @@ impl Process {
     /// Whether a command of the operator's has ended it; where there is none, signals are to.
     pub async fn is_ended_by_hook(&self, ladder: Ladder) -> bool {
         match self {
-            Self::Child(_) | Self::Daemon(_) => false,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => false,
             Self::Foreign(foreign) => foreign.is_ended_by_hook(ladder).await,
         }
     }
@@ -195,7 +235,7 @@ impl Process {
     /// Whether a signal of ours reaches it, as far as that is known, so that it can be frozen.
     pub fn is_ours_to_freeze(&self) -> bool {
         match self {
-            Self::Child(_) | Self::Daemon(_) => true,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => true,
             Self::Foreign(foreign) => foreign.is_ours_to_freeze(),
         }
     }
@@ -204,7 +244,7 @@ impl Process {
     /// known: what can be done for that, in words.
     pub fn out_of_reach(&self) -> Option<String> {
         match self {
-            Self::Child(_) | Self::Daemon(_) => None,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => None,
             Self::Foreign(foreign) => foreign.out_of_reach(),
         }
     }
@@ -212,7 +252,7 @@ impl Process {
     /// The same, found out by a signal that changes nothing; it wakes one that is stopped.
     pub async fn asked_out_of_reach(&self) -> Option<String> {
         match self {
-            Self::Child(_) | Self::Daemon(_) => None,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => None,
             Self::Foreign(foreign) => foreign.asked_out_of_reach().await,
         }
     }
@@ -220,7 +260,7 @@ impl Process {
     /// Whether somebody else is about to end it.
     pub async fn is_being_ended(&self) -> bool {
         match self {
-            Self::Child(_) | Self::Daemon(_) => false,
+            Self::Child(_) | Self::Adopted(_) | Self::Daemon(_) => false,
             Self::Foreign(foreign) => foreign.is_being_ended().await,
         }
     }
@@ -229,6 +269,7 @@ impl Process {
     pub fn last_lines(&self, most: usize) -> Vec<String> {
         match self {
             Self::Child(child) => child.output().last(most),
+            Self::Adopted(adopted) => adopted.output().last(most),
             Self::Daemon(daemon) => daemon.output().last(most),
             Self::Foreign(_) => Vec::new(),
         }
@@ -238,6 +279,7 @@ impl Process {
     pub async fn last_words(&self) {
         match self {
             Self::Child(child) => child.output().ended().await,
+            Self::Adopted(adopted) => adopted.output().ended().await,
             Self::Daemon(daemon) => daemon.output().ended().await,
             Self::Foreign(_) => {}
         }
@@ -247,6 +289,7 @@ impl Process {
     pub async fn bury(self) -> (String, Cleared) {
         match self {
             Self::Child(child) => child.bury().await,
+            Self::Adopted(adopted) => adopted.bury().await,
             Self::Daemon(daemon) => daemon.bury().await,
             Self::Foreign(foreign) => (foreign.bury().await, Cleared::default()),
         }

@@ -91,6 +91,32 @@ pub async fn kill(unit: &str, signal: Signal) -> Result<(), String> {
     act(&["kill", "--no-ask-password", "-s", word(signal), "--", unit]).await
 }
 
+/// Whether systemd is about to start this very service again, as far as it knows now: a restart is under way, and not a stop.
+///
+/// # Errors
+/// Why that cannot be known, in words.
+pub async fn is_being_restarted() -> Result<bool, String> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
+    let unit = own(&groups).ok_or("this is no service")?;
+    let ran = systemctl(&["list-jobs", "--no-pager", "--no-legend"]).await;
+    match ran.is_good {
+        true => Ok(ran.output.iter().any(|line| restarts(line, unit))),
+        false => Err(trouble(&ran)),
+    }
+}
+
+/// The service whose control group, or a part of it, this is.
+fn own(groups: &str) -> Option<&str> {
+    let mut parts = groups.lines().flat_map(|line| line.rsplit('/'));
+    parts.find(|part| part.ends_with(".service"))
+}
+
+/// Whether a line of `systemctl list-jobs` (number, unit, kind, state) is about a restart of this unit.
+fn restarts(line: &str, unit: &str) -> bool {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    words.next() == Some(unit) && words.next().is_some_and(|kind| kind.ends_with("restart"))
+}
+
 /// As `kill` names it.
 fn word(signal: Signal) -> &'static str {
     match signal {
@@ -222,6 +248,19 @@ mod tests {
 
     const RUN: &str = "InactiveEnterTimestampMonotonic=71";
     const ALL: [Wanted; 3] = [Wanted::First, Wanted::Up, Wanted::AsItIs];
+
+    #[test]
+    fn a_restart_is_told_from_a_stop_and_from_another_s() {
+        let groups = "1:name=x:/\n0::/system.slice/leeward.service/leeward\n";
+        assert_eq!(own(groups), Some("leeward.service"));
+        assert_eq!(own("0::/user.slice/session-1.scope\n"), None);
+        let is = |line| restarts(line, "leeward.service");
+        assert!(
+            is(" 123 leeward.service restart running")
+                && is("1 leeward.service try-restart waiting")
+        );
+        assert!(!is("123 leeward.service stop running") && !is("1 other.service restart running"));
+    }
 
     #[test]
     fn what_runs_is_taken_and_what_comes_is_awaited() {

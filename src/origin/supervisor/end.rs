@@ -108,6 +108,10 @@ impl Supervisor {
             tracing::warn!("the origin is somebody else's and is left running");
             return self.bury().await;
         }
+        if is_final && current.process.bequest().is_some() && self.is_to_outlive_us().await {
+            return self.bequeath();
+        }
+        let current = self.current.as_mut()?;
         let process = &current.process;
         let has_ended = verdict == Verdict::Exited || process.is_known() && process.has_exited();
         if !has_ended && !process.is_being_ended().await {

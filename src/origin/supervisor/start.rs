@@ -59,6 +59,11 @@ impl Supervisor {
     /// Starts the next generation where the one before was.
     pub(super) async fn spawn(&mut self) -> Option<Event> {
         self.let_go("another one is started in its place");
+        if let Some(legacy) = self.watch.legacy.take()
+            && self.inherit(legacy).await
+        {
+            return None;
+        }
         if let Some(standby) = &mut self.standby {
             standby.gone(Duration::ZERO).await;
         }
