@@ -41,6 +41,16 @@ struct Ending {
     told: Instant,
     /// Even if it is busy.
     by: Deadline,
+    heard: Heard,
+}
+
+/// Whether hyper knows that a connection is to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Yes,
+    /// It would close one that has asked nothing at once, on a client who is about to ask. So it hears when that has, and one
+    /// that does not is over with the notice.
+    WhenAsked,
 }
 
 /// What a look at a connection leads to.
@@ -109,17 +119,26 @@ impl<'a, H> Driver<'a, H> {
                     return self.ended();
                 }
                 by = self.drain.begun(), if self.ending.is_none() => {
-                    end(connection.as_mut());
-                    self.told(by);
+                    match self.flow.has_asked() {
+                        true => {
+                            end(connection.as_mut());
+                            self.told(by, Heard::Yes);
+                        }
+                        false => self.told(by, Heard::WhenAsked),
+                    }
                     continue;
                 }
                 () = look.passed() => {}
+            }
+            if let Some(by) = self.unheard() {
+                end(connection.as_mut());
+                self.told(by, Heard::Yes);
             }
             match self.look() {
                 Next::GoOn => {}
                 Next::Finish(by) => {
                     end(connection.as_mut());
-                    self.told(by);
+                    self.told(by, Heard::Yes);
                 }
                 Next::SayLate => {
                     self.flow.ends(End::Late);
@@ -167,21 +186,26 @@ impl<'a, H> Driver<'a, H> {
 
     fn missed(&self, overdue: &Overdue) -> Next {
         let tally = &self.edge.tally;
-        match overdue.phase {
+        match (overdue.phase, self.ending) {
+            // It has asked nothing, and is said goodbye to.
+            (Phase::Drain, Some(ending)) if ending.heard == Heard::WhenAsked => {
+                self.flow.ends(End::Swept);
+                Next::Finish(ending.by)
+            }
             // It has nothing left to do, and its client does not take note.
-            Phase::Drain => Next::End(End::Swept),
-            Phase::KeepAlive if self.ending.is_some() => Next::End(End::Swept),
-            Phase::KeepAlive => {
+            (Phase::Drain, _) => Next::End(End::Swept),
+            (Phase::KeepAlive, Some(_)) => Next::End(End::Swept),
+            (Phase::KeepAlive, None) => {
                 self.flow.ends(End::Swept);
                 Next::Finish(Deadline::within(self.edge.settings.deadlines.drain))
             }
-            Phase::Head if self.flow.may_be_told_late() => {
+            (Phase::Head, _) if self.flow.may_be_told_late() => {
                 tell(overdue, "connection", self.client, tally);
                 tally.count(Count::Answered(Class::ClientError));
                 tally.count(Count::AnsweredByEdge);
                 Next::SayLate
             }
-            phase => {
+            (phase, _) => {
                 tell(overdue, "connection", self.client, tally);
                 self.flow.fate().missed(phase);
                 self.streams.all_missed(phase);
@@ -198,9 +222,15 @@ impl<'a, H> Driver<'a, H> {
         }
     }
 
-    fn told(&mut self, by: Deadline) {
-        let told = deadline::now();
-        self.ending = Some(Ending { told, by });
+    fn told(&mut self, by: Deadline, heard: Heard) {
+        let told = self.ending.map_or_else(deadline::now, |it| it.told);
+        self.ending = Some(Ending { told, by, heard });
+    }
+
+    /// By when it has to end, where hyper is to hear of that now.
+    fn unheard(&self) -> Option<Deadline> {
+        let ending = self.ending?;
+        (ending.heard == Heard::WhenAsked && self.flow.has_asked()).then_some(ending.by)
     }
 
     fn next_look(&self) -> Deadline {

@@ -204,6 +204,13 @@ impl Flow {
             && self.in_flight.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether it has been asked anything yet. Over HTTP/2 nobody needs to know: who is told to end may ask again elsewhere.
+    pub fn has_asked(&self) -> bool {
+        let is_http2 = !self.is_http1.load(Ordering::Relaxed);
+        let has_answered = self.idle_since.load(Ordering::Relaxed) != 0;
+        is_http2 || has_answered || self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
     /// Over HTTP/2: a head has begun and is not whole, or is whole now.
     pub fn head_is_under_way(&self, is_under_way: bool) {
         let (begun, order) = (self.now(), Ordering::Relaxed);

@@ -5,7 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
 mod daily;
 mod house;
 mod outlived;
 mod packaged;
+mod shipped;
+mod survived;

@@ -1,5 +1,5 @@
-//! A shutdown over HTTP/2: what is under way is finished, what lasts is ended by the deadline, and nobody is kept
-//! waiting for a client that does not care.
+//! A shutdown: what is under way is finished, what lasts is ended by the deadline, and nobody is kept waiting for a client
+//! that does not care.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::spool::until;
 use crate::streams::CONCURRENT;
 use crate::support::Leeward;
 use crate::support::frames::{GOAWAY, HEADERS, Raw};
+use crate::support::h1::Connection;
 use crate::support::response::pattern;
 use crate::support::websocket::echo_h2;
 
@@ -100,4 +101,21 @@ fn a_tunnel_goes_on_until_it_ends_or_the_deadline_does_it() {
     let took = begun.elapsed();
     assert!((800..5000).contains(&took.as_millis()), "{took:?}");
     assert!(leeward.terminate().success());
+}
+
+/// It was accepted, so that nobody else will answer it; and it has had no time to ask.
+#[test]
+fn who_came_just_before_the_end_is_answered() {
+    let mut leeward = behind(&CONCURRENT, &drain_within("20s"));
+    let mut client = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    let mut silent = Connection::connect(leeward.edge(), DUE).expect("a connection");
+    leeward.signal(Signal::TERM);
+    leeward.wait_log("draining", DUE);
+    std::thread::sleep(Duration::from_millis(200));
+    let answer = client.request("GET", "/", &[], &[]).expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert!(silent.read_to_end().expect("a goodbye").is_empty());
+    let asked = Instant::now();
+    assert!(leeward.terminate().success());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{asked:?}");
 }

@@ -59,8 +59,11 @@ impl Booted {
         let name = format!("leeward-{}", group.path().display())
             .replace(|letter: char| !letter.is_ascii_alphanumeric(), "");
         let nspawn = Running::start(
-            Command::new("unshare")
-                .args(["--mount", "--propagation", "slave", "sh", "-c", BOOT, "sh"])
+            // It ends with this thread, even where that is killed and drops nothing.
+            Command::new("setpriv")
+                .args(["--pdeathsig", "KILL"])
+                .args(["unshare", "--mount", "--propagation", "slave"])
+                .args(["sh", "-c", BOOT, "sh"])
                 .args([&tree, changes.path(), group.path()])
                 .arg(format!("--machine={}", &name[name.len() - 20..]))
                 .arg(format!("--bind-ro={}:/usr/bin/leeward", program.display())),
