@@ -57,6 +57,10 @@ fn a_package_and_one_edited_file_are_all_it_takes() {
         for page in ["leeward", "leeward-status"] {
             machine.succeed(&format!("test -s /usr/share/man/man1/{page}.1.gz"));
         }
+        machine.succeed("bash -n /usr/share/bash-completion/completions/leeward");
+        let version = env!("CARGO_PKG_VERSION");
+        let told = machine.succeed("dpkg-query -W leeward; leeward --version");
+        assert_eq!(told, format!("leeward\t{version}-1\nleeward {version}\n"));
     }
 }
 
