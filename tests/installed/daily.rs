@@ -1,5 +1,7 @@
 //! What an operator does each day: install, start, read the journal, reload, hand over a key, stop.
 
+use std::net::TcpStream;
+
 use crate::house::{CONFIG, DUE, ENABLE, entry, get, is_served, journal, machines, origin};
 use crate::skip;
 use crate::support::booted::Booted;
@@ -148,8 +150,19 @@ fn a_faulty_configuration_ends_it_until_it_is_mended() {
         assert_eq!(machine.property("leeward", "ExecMainStatus"), "78");
         assert_eq!(machine.property("leeward", "NRestarts"), "0");
         entry(machine, "info", "nonsense");
+        // A client that comes to systemd's socket starts it, in vain: some of that, and no more.
+        let client = machine.inside(|| TcpStream::connect(Booted::at(443)));
+        let settled = "systemctl show -p ActiveState --value leeward.socket";
+        machine.wait_for(settled, "failed", DUE);
+        drop(client);
+        let starts = journal(machine, "info").into_iter().filter(|entry| {
+            let message = entry["MESSAGE"].as_str();
+            message.is_some_and(|message| message.contains("there is no such key"))
+        });
+        let starts = starts.count();
+        assert!(starts < 30, "{starts}");
         machine.put("/etc/leeward/leeward.toml", CONFIG);
-        machine.succeed("systemctl start leeward");
+        machine.succeed("systemctl restart leeward.socket leeward.service");
         is_served(machine, 443);
     }
 }

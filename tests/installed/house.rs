@@ -77,6 +77,17 @@ pub fn shipped(name: &str) -> String {
     std::fs::read_to_string(&place).unwrap_or_else(|error| panic!("{}: {error}", place.display()))
 }
 
+/// Puts one of the examples, and no other, where `systemctl edit leeward` would.
+pub fn drop_in(machine: &Booted, name: &str) {
+    machine.succeed("rm -rf /etc/systemd/system/leeward.service.d");
+    let text = shipped(&format!("examples/{name}"));
+    machine.put(
+        &format!("/etc/systemd/system/leeward.service.d/{name}"),
+        text,
+    );
+    machine.succeed("systemctl daemon-reload");
+}
+
 /// A page of its edge, there.
 pub fn get(machine: &Booted, port: u16) -> std::io::Result<Response> {
     machine.inside(|| h1::get(Booted::at(port), "/", DUE))

@@ -47,6 +47,11 @@ fn it_is_the_same_process_behind_a_restart_a_crash_and_a_freeze_and_a_stop_ends_
         assert_ne!(main_of(machine), first, "it was started anew");
         assert_eq!(origins(machine), origin, "{}", machine.told());
 
+        // It has what it had.
+        machine.succeed(&format!(
+            "nsenter -t {origin} -m touch /tmp/file /run/leeward/file"
+        ));
+
         let second = main_of(machine);
         machine.succeed(&format!("kill -9 {second}"));
         is_served(machine, 443);

@@ -1,8 +1,7 @@
 //! The files below `systemd/`, as a machine's own tools judge them, and each of the examples at work.
 
-use crate::house::{CONFIG, ENABLE, get, is_served, machines, shipped};
+use crate::house::{CONFIG, DUE, ENABLE, drop_in, get, is_served, machines, shipped};
 use crate::skip;
-use crate::support::Skip;
 use crate::support::booted::Booted;
 
 /// What goes into `leeward.service.d`.
@@ -17,16 +16,6 @@ const DROP_INS: [&str; 6] = [
 
 /// The highest exposure that is fine, of ten.
 const EXPOSURE: f64 = 2.0;
-
-fn drop_in(machine: &Booted, name: &str) {
-    machine.succeed("rm -rf /etc/systemd/system/leeward.service.d");
-    let text = shipped(&format!("examples/{name}"));
-    machine.put(
-        &format!("/etc/systemd/system/leeward.service.d/{name}"),
-        text,
-    );
-    machine.succeed("systemctl daemon-reload");
-}
 
 /// Whatever is wrong with these units, in the words of systemd's.
 fn verify(machine: &Booted, units: &str) {
@@ -184,17 +173,40 @@ fn several_on_one_machine_are_kept_apart() {
     }
 }
 
-/// GoAhead's own files may be missing; whatever is in its place does no harm.
+/// GoAhead's own files may be missing. What Leeward has written is still its own when its user is no longer made up.
 #[test]
-fn leeward_serves_with_the_drop_in_for_goahead() {
+fn leeward_serves_on_with_the_drop_in_for_goahead() {
     let machines = match machines(CONFIG) {
         Ok(machines) => machines,
         Err(reason) => skip!(reason),
     };
     for machine in &machines {
-        drop_in(machine, "goahead.conf");
         machine.succeed(ENABLE);
         is_served(machine, 443);
+        machine.succeed("leeward capture");
+        drop_in(machine, "goahead.conf");
+        machine.succeed("systemctl restart leeward");
+        is_served(machine, 443);
+        machine.succeed("leeward capture");
+        let incidents = machine.succeed("ls /var/lib/leeward/incidents/*.json | wc -l");
+        assert_eq!(incidents.trim(), "2");
+    }
+}
+
+/// As it ends where its watchdog has run out, or where nothing has helped for too long.
+#[test]
+fn the_last_resort_is_a_reboot_where_that_was_asked_for() {
+    let machines = match machines(CONFIG) {
+        Ok(machines) => machines,
+        Err(reason) => skip!(reason),
+    };
+    for machine in &machines {
+        drop_in(machine, "reboot.conf");
+        machine.succeed(ENABLE);
+        is_served(machine, 443);
+        let main = machine.property("leeward", "MainPID");
+        machine.succeed(&format!("kill -ABRT {main}"));
+        machine.wait_down(DUE);
     }
 }
 
@@ -206,21 +218,9 @@ const GOAHEAD: &str = "[Service]\nExecStart=/usr/bin/leeward origin --listen 127
 const UNIT: &str = "[edge]\nlisten = \"0.0.0.0:443\"\n[origin]\naddress = \"127.0.0.1:8080\"\n\
                     [origin.process]\nunit = \"goahead.service\"\n";
 
-fn beside(machine: &Booted) -> Result<(), Skip> {
-    let rules = "/usr/share/polkit-1/rules.d";
-    if !machine.run(&format!("test -d {rules}")).status.success() {
-        return Err(Skip(format!(
-            "{} has no polkit with rules",
-            machine.suite()
-        )));
-    }
+fn beside(machine: &Booted) {
     machine.put("/etc/systemd/system/goahead.service", GOAHEAD);
-    machine.put(
-        "/etc/polkit-1/rules.d/50-leeward.rules",
-        shipped("examples/origin-unit.rules"),
-    );
     drop_in(machine, "origin-unit.conf");
-    Ok(())
 }
 
 #[test]
@@ -230,16 +230,28 @@ fn an_origin_that_is_a_unit_of_its_own_is_ended_and_started_by_leave_of_polkit()
         Err(reason) => skip!(reason),
     };
     for machine in &machines {
-        if let Err(reason) = beside(machine) {
-            skip!(reason);
+        if !machine
+            .run("test -x /usr/lib/polkit-1/polkitd")
+            .status
+            .success()
+        {
+            skip!(format!(
+                "{} has no polkit that reads rules",
+                machine.suite()
+            ));
         }
+        machine.put(
+            "/etc/polkit-1/rules.d/50-leeward.rules",
+            shipped("examples/origin-unit.rules"),
+        );
+        beside(machine);
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let first = machine.property("goahead", "MainPID");
         machine.succeed(&format!("kill -STOP {first}"));
         is_served(machine, 443);
         assert_ne!(machine.property("goahead", "MainPID"), first);
-        // It outlives Leeward, and nobody but Leeward's own unit gets leave.
+        // It outlives Leeward.
         machine.succeed("systemctl stop leeward.socket leeward");
         assert_eq!(machine.property("goahead", "ActiveState"), "active");
     }
@@ -253,9 +265,7 @@ fn another_users_origin_is_looked_into_where_that_was_asked_for() {
         Err(reason) => skip!(reason),
     };
     for machine in &machines {
-        if let Err(reason) = beside(machine) {
-            skip!(reason);
-        }
+        beside(machine);
         let sees = || {
             machine.succeed("leeward capture");
             let told = machine.succeed("leeward incidents last --json");

@@ -86,6 +86,10 @@ fn leeward_killed_is_back_at_once_and_refuses_nobody() {
         assert!(is_gone(machine, &first), "the old origin lives on");
         let log = machine.succeed("journalctl -q -u leeward -o cat");
         assert!(log.contains("status=9/KILL"), "{log}");
+        // Whoever ends it in good order without systemd has not asked for it to stay away.
+        machine.succeed(&format!("kill -TERM {}", main_pid(machine)));
+        machine.wait_for("systemctl show -p NRestarts --value leeward", "2", DUE);
+        is_served(machine, 443);
     }
 }
 

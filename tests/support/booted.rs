@@ -1,8 +1,8 @@
 //! A machine of its own, with a systemd as its first process: a tree of Debian's (`.ci/machine SUITE` makes it) that
 //! `systemd-nspawn` boots. What is changed in it is in memory, and gone with it.
 //!
-//! Its processes, mounts, network (loopback alone), host name and control groups are its own; its first process is killed
-//! when this is dropped, and with it all the others.
+//! Its processes, mounts, network (loopback alone), host name and control groups are its own; all of them are killed when
+//! this is dropped, or, where the test itself was killed, by the next one.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
@@ -59,10 +59,8 @@ impl Booted {
         let name = format!("leeward-{}", group.path().display())
             .replace(|letter: char| !letter.is_ascii_alphanumeric(), "");
         let nspawn = Running::start(
-            // It ends with this thread, even where that is killed and drops nothing.
-            Command::new("setpriv")
-                .args(["--pdeathsig", "KILL"])
-                .args(["unshare", "--mount", "--propagation", "slave"])
+            Command::new("unshare")
+                .args(["--mount", "--propagation", "slave"])
                 .args(["sh", "-c", BOOT, "sh"])
                 .args([&tree, changes.path(), group.path()])
                 .arg(format!("--machine={}", &name[name.len() - 20..]))
@@ -183,6 +181,16 @@ impl Booted {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// Waits until it goes down by itself, be it for ever or to boot again.
+    pub fn wait_down(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let first = PathBuf::from(format!("/proc/{}/ns/pid", self.first));
+        while first.read_link().is_ok() {
+            assert!(Instant::now() < until, "it is still up\n{}", self.told());
+            thread::sleep(EACH);
+        }
     }
 
     /// An address of its loopback.

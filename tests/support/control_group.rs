@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::Skip;
 
+/// The names of groups of version 2 begin with this, then the id of the process that made them.
+const UNIFIED: &str = "leeward-unified-";
+
 /// A group of one controller; when dropped, it is thawed, those in it go back to where all begin, and it is removed.
 pub struct Group {
     controller: &'static str,
@@ -53,8 +56,9 @@ impl Unified {
         if !root.join("cgroup.controllers").exists() {
             return Err(Skip("no control groups of version 2".to_owned()));
         }
+        sweep(root);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = root.join(format!("leeward-unified-{}-{number}", std::process::id()));
+        let path = root.join(format!("{UNIFIED}{}-{number}", std::process::id()));
         std::fs::create_dir(&path)
             .map_err(|error| Skip(format!("control groups of version 2: {error}")))?;
         match path.join("cgroup.kill").exists() {
@@ -84,6 +88,19 @@ impl Drop for Unified {
         let until = Instant::now() + Duration::from_secs(5);
         while !remove(&self.0) && Instant::now() < until {
             thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Takes away what an interrupted run left behind, with all who are in it.
+fn sweep(root: &Path) {
+    for group in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = group.file_name().into_string().unwrap_or_default();
+        let owner = name
+            .strip_prefix(UNIFIED)
+            .and_then(|it| it.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            drop(Unified(group.path()));
         }
     }
 }
