@@ -3,6 +3,8 @@
 //! `BLESS=1 cargo test --test configuration` writes what is said today beside each file of `tests/faulty`;
 //! read the difference with a human eye before committing it.
 
+#[path = "configuration/packages.rs"]
+mod packages;
 #[path = "configuration/proofs.rs"]
 mod proofs;
 #[path = "configuration/schema.rs"]
