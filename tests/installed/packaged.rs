@@ -143,6 +143,10 @@ fn a_removal_ends_it_and_a_purge_leaves_nothing() {
             "somebody listens"
         );
         machine.succeed("test -s /etc/leeward/leeward.toml && ls /var/lib/leeward/incidents/*");
+        // Who has thought better of it goes on where he was.
+        install(&machine, package);
+        machine.succeed(ENABLE);
+        is_served(&machine, 443);
         // What the administrator made is the administrator's.
         machine.succeed("rm /etc/leeward/shop.toml");
         machine.succeed(&format!("{APT} purge leeward"));
