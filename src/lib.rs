@@ -86,7 +86,8 @@
 //!    that is: systemd, or commands of the operator's. To the supervisor all of them are one `Process`.
 //! 7. It answers: `origin/concurrency` measures how many requests it serves at once, the gate opens, held requests
 //!    flow in the order of their coming (`exchange/turns`) and no faster than it has proven to bear (`origin/widening`),
-//!    and the incident is closed with its cost ([`origin::cost`]).
+//!    and the incident is closed with its cost ([`origin::cost`]) and its course ([`origin::course`]), and with whose signal
+//!    it was that ended the process (`origin/sender`).
 //!
 //! Where a standby runs beside it (`origin/supervisor/standby`), 5 to 7 are another: the condemned generation is frozen and set
 //! aside, the standby, asked once more, is the next one (`origin/supervisor/relief`), and the frozen one is ended when the

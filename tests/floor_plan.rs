@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 53] = [
+const PURE: [&str; 56] = [
     "src/bundled/caching.rs",
     "src/bundled/cgi/environment.rs",
     "src/bundled/cgi/reply.rs",
@@ -39,6 +39,9 @@ const PURE: [&str; 53] = [
     "src/origin/verdict.rs",
     "src/origin/attention.rs",
     "src/origin/cost.rs",
+    "src/origin/course.rs",
+    "src/origin/sender.rs",
+    "src/status/timeline.rs",
     "src/origin/growth.rs",
     "src/origin/herald.rs",
     "src/origin/plight.rs",

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use super::files_thread::FilesThread;
-use crate::edge::tls::{Shown, Spoken, Term};
+use crate::edge::tls::{Shown, Spoken, Term, Trust};
 use crate::exchange::{Disk, Shared};
 use crate::ground::deadline;
 use crate::ground::drain::Drain;
@@ -99,6 +99,7 @@ async fn watch(parts: Parts) {
         spool_on_disk: shared.store().disk.as_ref().map_or(0, Disk::used),
         memory_reserved: shared.reserve().used(),
         certificates: tls.shown().iter().map(certificate).collect(),
+        trust: tls.trust().as_ref().as_ref().map(trust),
     };
     let now = deadline::now();
     let source = status::Source::new(
@@ -124,7 +125,26 @@ fn troubles(facts: Published<status::Facts>, tls: Spoken) -> impl Fn() -> String
         if tls.shown().iter().any(|shown| shown.fault.is_some()) {
             told.push_str("; a certificate on disk is faulty and was not taken");
         }
+        if tls
+            .trust()
+            .as_ref()
+            .as_ref()
+            .is_some_and(|it| it.fault.is_some())
+        {
+            told.push_str("; the authorities or lists of client certificates on disk are faulty and were not taken");
+        }
         told
+    }
+}
+
+/// As the status page tells of it.
+fn trust(it: &Trust) -> status::ClientTrust {
+    let name = |path: &std::path::PathBuf| path.display().to_string();
+    status::ClientTrust {
+        authorities: name(&it.authorities),
+        lists: it.lists.iter().map(name).collect(),
+        required: it.required,
+        fault: it.fault.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::admission::{Admission, Permit};
+use super::handshake::noticed;
 use super::listener;
 use crate::ground::deadline::Deadline;
 use crate::ground::drain::Drain;
@@ -35,7 +36,7 @@ pub struct Redirect {
 /// For the whole of a connection: one question, one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Accepts from `listener` until the drain begins.
+/// Accepts from `listener` until the drain begins; who was accepted by then is answered, unless it asks nothing.
 pub async fn accept(listener: TcpListener, redirect: Redirect, mut drain: Drain) {
     loop {
         let (stream, client) = tokio::select! {
@@ -45,7 +46,7 @@ pub async fn accept(listener: TcpListener, redirect: Redirect, mut drain: Drain)
         redirect.tally.count(Count::ConnectionsAccepted);
         match redirect.admission.admit(client) {
             Ok(permit) => {
-                tokio::spawn(serve(stream, redirect.clone(), permit));
+                tokio::spawn(serve(stream, redirect.clone(), permit, drain.clone()));
             }
             Err(shed) => {
                 redirect.tally.count(shed.count());
@@ -56,7 +57,7 @@ pub async fn accept(listener: TcpListener, redirect: Redirect, mut drain: Drain)
     }
 }
 
-async fn serve(stream: TcpStream, redirect: Redirect, permit: Permit) {
+async fn serve(stream: TcpStream, redirect: Redirect, permit: Permit, mut drain: Drain) {
     let port = redirect.port;
     let service = service_fn(move |request: Request<Incoming>| {
         std::future::ready(Ok::<_, Infallible>(answer(&request, port)))
@@ -66,8 +67,12 @@ async fn serve(stream: TcpStream, redirect: Redirect, permit: Permit) {
         .header_read_timeout(PATIENCE)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    let bound = Deadline::within(PATIENCE).bound(&mut connection).await;
-    if bound.is_err() {
+    let is_done = tokio::select! {
+        biased;
+        done = Deadline::within(PATIENCE).bound(&mut connection) => done.is_ok(),
+        () = noticed(&mut drain) => false,
+    };
+    if !is_done {
         // Best effort: a client that is too slow even for this is not waited for by the kernel either.
         let stream = connection.into_parts().io.into_inner();
         let _ = stream.set_zero_linger();

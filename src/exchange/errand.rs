@@ -220,6 +220,9 @@ impl Errand {
         self.thread
             .tally
             .add(Count::BytesFromOrigin, visit.pulse().received());
+        if done.is_ok() {
+            visit.pulse().answered();
+        }
         if let Err(missed) = &done {
             self.steps = steps();
             let is_cut_off = missed.delivery == Delivery::Answered && missed.cut.is_none();

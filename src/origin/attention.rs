@@ -320,6 +320,7 @@ impl Attention {
         let refused = self
             .refused_since
             .filter(|refused| heard.is_none_or(|heard| heard < *refused));
+        let unseen = self.unseen.iter().chain(&self.hoard.unseen);
         Evidence {
             age: since(self.begun),
             has_answered: self.has_answered,
@@ -330,6 +331,7 @@ impl Attention {
             silence,
             refused_for: refused.map_or(Duration::ZERO, since),
             voice: self.voice,
+            voice_ago: self.last_answer.map(since),
             in_flight: visits.len(),
             full_for: self.full_since.map_or(Duration::ZERO, since),
             quiet: last_life.map(since),
@@ -344,12 +346,7 @@ impl Attention {
                 length: since(*at),
                 on: stuck.on,
             }),
-            unseen: self
-                .unseen
-                .iter()
-                .chain(&self.hoard.unseen)
-                .cloned()
-                .collect(),
+            unseen: unseen.cloned().collect(),
         }
     }
 

@@ -106,6 +106,22 @@ pub fn join(group: &Path) -> io::Result<()> {
     fs::write(group.join(PROCS), "0")
 }
 
+/// The file in which the kernel counts how often it killed for want of memory in the group of this process, or in one around
+/// it: of version 2, or of version 1 where that has the memory.
+pub fn memory_of(pid: Pid) -> Option<PathBuf> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let unified = place(&groups, &mounts).and_then(|group| {
+        let around = group.ancestors().map(|it| it.join("memory.events"));
+        around.into_iter().find(|file| file.exists())
+    });
+    unified.or_else(|| {
+        let path = groups.lines().find_map(|line| line.split_once(":memory:"));
+        let first = placed(path?.1, &mounts, "cgroup", "memory")?;
+        Some(first.join("memory.oom_control")).filter(|file| file.exists())
+    })
+}
+
 /// `None`: it is no group of our own.
 fn claimed(group: &Path, spared: Option<&Path>) -> io::Result<Option<Domain>> {
     let is_ours = members(group)? == Vec::from_iter(Pid::own());
@@ -149,10 +165,18 @@ fn own() -> Option<PathBuf> {
 /// From `/proc/self/cgroup` and `/proc/self/mountinfo`.
 fn place(groups: &str, mounts: &str) -> Option<PathBuf> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    placed(path, mounts, "cgroup2", "")
+}
+
+/// Where this path is in a file system of this kind, mounted with this option.
+fn placed(path: &str, mounts: &str, kind: &str, option: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         // proc(5): ID, parent, device, root, mount point, options, more, a dash, the kind of file system.
         let (before, after) = line.split_once(" - ")?;
-        if after.split(' ').next() != Some("cgroup2") {
+        let mut after = after.split(' ');
+        let (found, options) = (after.next()?, after.nth(1)?);
+        let is_meant = option.is_empty() || options.split(',').any(|it| it == option);
+        if found != kind || !is_meant {
             return None;
         }
         let mut fields = before.split(' ').skip(3);

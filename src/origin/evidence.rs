@@ -6,14 +6,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Watch;
-use super::forensics::{Seen, examine, sentence};
+use super::course::Course;
+use super::forensics::{Findings, Seen, examine, sentence};
 use super::hook::Occasion;
 use super::incident::{Closing, Incident, SCHEMA, Step, Summary};
 use super::journal::{Journal, MOMENT};
+use super::oom::Since;
 use super::pid::Pid;
 use super::process::Process;
 use super::roster::{VisitSeen, serving};
+use super::sender::Signalled;
 use super::senses::listening;
+use super::stranger::{stranger, told};
 use super::verdict::{Confidence, Judgement, Verdict};
 use super::will::Reply;
 use crate::config::fixed::{AMENDING, FOUND, LAST_WORDS, LOOKING, WRITING};
@@ -31,6 +35,10 @@ pub struct Scene<'a> {
     pub leaks: Vec<String>,
     /// The requests under way.
     pub visits: Vec<VisitSeen>,
+    /// What has happened so far.
+    pub course: Course,
+    /// How often the kernel has killed for want of memory since its start.
+    pub killed: Since,
     /// The process.
     pub subject: Subject<'a>,
 }
@@ -72,9 +80,12 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
     let said = match (&findings, scene.verdict, &scene.subject) {
         (_, Verdict::Leaking, Subject::Owned(process)) => of_leaks(process, &scene.leaks),
         (Some(findings), ..) => {
-            sentence(findings, scene.silence, |peer| serving(&scene.visits, peer))
+            let story = |peer| serving(&scene.visits, peer);
+            sentence(findings, scene.silence, story) + &whose(findings, &scene.visits).await
         }
-        (None, Verdict::Exited, Subject::Owned(process)) => of_exit(process, output.last()),
+        (None, Verdict::Exited, Subject::Owned(process)) => {
+            of_exit(process, output.last(), scene.killed)
+        }
         (None, Verdict::Exited, Subject::Observed(_)) => {
             let who = pid.map_or_else(|| "its process".to_owned(), |pid| format!("process {pid}"));
             format!(
@@ -95,6 +106,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         pid,
         command: view.command.clone(),
         judgement: judged(verdict, scene.judgement),
+        timeline: scene.course,
         visits: scene.visits,
         output,
         growth: view.growths.clone(),
@@ -102,6 +114,7 @@ pub async fn gather(watch: &Watch, scene: Scene<'_>) -> Incident {
         before_kill: None,
         unread: Vec::new(),
         quarantined: None,
+        part_of: None,
         ending: None,
     }
 }
@@ -115,8 +128,10 @@ pub async fn capture(watch: &mut Watch, scene: Scene<'_>) -> Reply {
     seen.id.replace_range(until.., "capture");
     seen.ending = Some(Closing {
         obituary: "was looked at because somebody asked for it, and left as it was".to_owned(),
+        signal: None,
         detection_seconds: 0.0,
         downtime_seconds: Some(0.0),
+        unserved_seconds: Some(0.0),
         requests: None,
     });
     match record(watch, &seen, Step::Captured).await {
@@ -210,15 +225,30 @@ fn judged(verdict: Verdict, judgement: Option<Judgement>) -> Judgement {
     }
 }
 
+/// Whose connection it is that holds it up, where that is no request's; empty otherwise.
+async fn whose(findings: &Findings, visits: &[VisitSeen]) -> String {
+    let Some(ends) = stranger(findings, visits) else {
+        return String::new();
+    };
+    let until = Instant::now() + FOUND;
+    let told = aside(2 * FOUND, move || told(ends, until)).await;
+    told.map_or_else(String::new, |told| format!("; {told}"))
+}
+
 /// What it holds too much of, as the verdict has it.
 fn of_leaks(process: &Process, leaks: &[String]) -> String {
     let (who, leaks) = (named(process), leaks.join(", "));
     format!("{who} {leaks}; it is replaced before it fails")
 }
 
-fn of_exit(process: &Process, last_line: Option<&String>) -> String {
+fn of_exit(process: &Process, last_line: Option<&String>, killed: Since) -> String {
     let who = named(process);
-    let how = process.fate().unwrap_or_else(|| "ended".to_owned());
+    let mut how = process.fate().unwrap_or_else(|| "ended".to_owned());
+    // It ended by itself, as far as Leeward is concerned.
+    if let Some(signal) = Signalled::of(&how, &[], killed) {
+        let name = signal.name.unwrap_or("a signal");
+        how = format!("{how}: {name}, {}", signal.told);
+    }
     match last_line {
         Some(line) => format!("{who} {how}; its last line was: {line}"),
         None => format!("{who} {how}, and had written nothing"),

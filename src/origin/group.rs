@@ -158,6 +158,9 @@ fn explained(error: io::Error) -> io::Error {
     }
 }
 
+/// An obituary that begins so goes on with the number of a signal.
+pub const SIGNALLED: &str = "was ended by signal ";
+
 /// How a process ended, in words.
 pub fn obituary(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -169,7 +172,7 @@ pub fn obituary(status: ExitStatus) -> String {
             } else {
                 ""
             };
-            format!("was ended by signal {signal}{core}")
+            format!("{SIGNALLED}{signal}{core}")
         }
         (None, None) => "ended".to_owned(),
     }

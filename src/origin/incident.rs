@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use super::cost::Cost;
+use super::course::Course;
 use super::forensics::Findings;
 use super::growth::Growths;
 use super::hook::Ran;
 use super::pid::Pid;
 use super::roster::{VisitId, VisitSeen};
+use super::sender::Signalled;
 use super::verdict::Judgement;
 
 /// The story, as far as it is known at the time of writing.
@@ -29,6 +31,8 @@ pub struct Incident {
     pub command: Option<String>,
     /// What was believed, and why.
     pub judgement: Judgement,
+    /// What happened when, in the order of its happening.
+    pub timeline: Course,
     /// The requests under way, the oldest first.
     pub visits: Vec<VisitSeen>,
     /// The last lines the origin wrote.
@@ -47,6 +51,10 @@ pub struct Incident {
     /// The request that is in quarantine for this; absent where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
+    /// The incident whose outage this is a part of: a start that failed meanwhile is no outage of its own. Absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// How it ended and what it cost; absent while it is open.
     pub ending: Option<Closing>,
 }
@@ -56,11 +64,16 @@ pub struct Incident {
 pub struct Closing {
     /// How the process ended, in words.
     pub obituary: String,
+    /// The signal by which that was, and whose it was; absent where it was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signalled>,
     /// From the first sign to the verdict, in seconds.
     pub detection_seconds: f64,
     /// From the gate's shutting to its opening, in seconds; absent until it opens. Of an origin that is somebody else's,
     /// from the verdict to its next answer.
     pub downtime_seconds: Option<f64>,
+    /// For how long nobody was served, as far as that could be seen: the sum of the two; absent until the gate opens.
+    pub unserved_seconds: Option<f64>,
     /// What it cost the clients, from the last moment at which nothing was wrong; absent until the gate opens.
     pub requests: Option<Cost>,
 }
@@ -78,8 +91,13 @@ pub struct Summary {
     pub sentence: String,
     /// From the gate's shutting to its opening, in seconds, once it has opened.
     pub downtime_seconds: Option<f64>,
+    /// From the first sign to the gate's opening, in seconds, once it has opened: for so long nobody was served.
+    pub unserved_seconds: Option<f64>,
     /// What it cost the clients, once the gate has opened.
     pub requests: Option<Cost>,
+    /// The incident whose outage this is a part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// Whether its file could be written, and so may be gone again by now.
     #[serde(skip)]
     pub is_on_disk: bool,
@@ -111,7 +129,9 @@ impl Incident {
             verdict: self.judgement.verdict.word().to_owned(),
             sentence: self.sentence.clone(),
             downtime_seconds: ending.and_then(|it| it.downtime_seconds),
+            unserved_seconds: ending.and_then(|it| it.unserved_seconds),
             requests: ending.and_then(|it| it.requests),
+            part_of: self.part_of.clone(),
             is_on_disk: false,
         }
     }

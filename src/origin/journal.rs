@@ -189,6 +189,10 @@ mod tests {
                 evidence_against: Vec::new(),
                 act: true,
             },
+            timeline: crate::origin::course::Course::new(
+                std::time::Instant::now(),
+                Timestamp::UNIX_EPOCH,
+            ),
             visits: Vec::new(),
             output: vec!["last words".to_owned()],
             findings: None,
@@ -196,6 +200,7 @@ mod tests {
             before_kill: None,
             unread: Vec::new(),
             quarantined: None,
+            part_of: None,
             ending: None,
         }
     }

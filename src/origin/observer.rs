@@ -5,10 +5,15 @@ mod search;
 mod sickness;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use jiff::Timestamp;
+
+use super::course::Course;
 use super::evidence::{self, Subject};
 use super::forensics::{Seen, Server};
 use super::gate::{Ender, Generation};
+use super::oom::Since;
 use super::probe::Reading;
 use super::senses::Senses;
 use super::verdict::{Evidence, Judgement, Verdict};
@@ -32,6 +37,8 @@ struct Observer {
     lost: Option<Server>,
     /// What it suffers from, from the verdict until it answers again.
     sickness: Option<Sickness>,
+    /// Since when it has been suspected.
+    suspected: Option<Instant>,
 }
 
 /// Observes until the drain begins.
@@ -49,6 +56,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         server: Seen::Hidden("no process of it was seen yet".to_owned()),
         lost: None,
         sickness: None,
+        suspected: None,
     };
     loop {
         observer.watch.release_due(deadline::now());
@@ -88,6 +96,10 @@ impl Observer {
         }
         self.keep_track();
         let (judgement, evidence) = self.senses.judge();
+        match judgement.verdict.is_suspect() {
+            true => drop(self.suspected.get_or_insert(now)),
+            false => self.suspected = None,
+        }
         self.watch.hear(&judgement);
         let lets_be = self.watch.board.view.stance.lets_be();
         if judgement.act && self.sickness.is_none() && !lets_be {
@@ -125,6 +137,8 @@ impl Observer {
             verdict: judgement.verdict,
             silence: evidence.silence,
             leaks: Vec::new(),
+            course: Course::new(deadline::now(), Timestamp::now()),
+            killed: Since::default(),
             judgement: Some(judgement),
             visits: self.senses.visits(deadline::now()),
             subject: Subject::Observed(self.server.part(|server| server.pid)),

@@ -66,7 +66,12 @@ pub fn summary(id: &str, text: &[u8]) -> Summary {
             false => "its file cannot be understood".to_owned(),
         },
         downtime_seconds: ended.downtime_seconds,
+        // An earlier version told the parts alone.
+        unserved_seconds: ended
+            .unserved_seconds
+            .or_else(|| Some(ended.downtime_seconds? + ended.detection_seconds)),
         requests: ended.requests,
+        part_of: told.part_of,
         is_on_disk: true,
     }
 }
@@ -84,6 +89,7 @@ struct Told {
     opened: String,
     sentence: String,
     judgement: Judged,
+    part_of: Option<String>,
     ending: Option<Ended>,
 }
 
@@ -96,7 +102,9 @@ struct Judged {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Ended {
+    detection_seconds: f64,
     downtime_seconds: Option<f64>,
+    unserved_seconds: Option<f64>,
     requests: Option<Cost>,
 }
 
@@ -144,6 +152,14 @@ mod tests {
             ("unknown", "so")
         );
         let torn = summary("3", &whole[..20]);
+        let early = br#"{"ending": {"detection_seconds": 1.5, "downtime_seconds": 0.25}}"#;
+        assert_eq!(summary("4", early).unserved_seconds, Some(1.75));
+        let open = br#"{"ending": {"detection_seconds": 1.5}, "part_of": "1"}"#;
+        let open = summary("5", open);
+        assert_eq!(
+            (open.unserved_seconds, open.part_of.as_deref()),
+            (None, Some("1"))
+        );
         assert_eq!(torn.sentence, "its file cannot be understood");
     }
 }

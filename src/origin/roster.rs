@@ -76,6 +76,8 @@ struct Shared {
     last_life: AtomicU64,
     /// The same to the last request that was turned away because too many waited for the origin.
     last_shed: AtomicU64,
+    /// The same to the first answer that was whole, since that was asked for; 0 before it.
+    first_answer: AtomicU64,
     pages: Mutex<Vec<Entries>>,
 }
 
@@ -104,7 +106,10 @@ struct Moved {
 pub fn serving(visits: &[VisitSeen], peer: SocketAddr) -> Option<String> {
     let visit = visits.iter().find(|visit| visit.local == Some(peer))?;
     let number = visit.id.0;
-    Some(format!("it serves {} (visit {number})", visit.request))
+    Some(format!(
+        "it serves {} (visit {number}), which came through Leeward",
+        visit.request
+    ))
 }
 
 impl Roster {
@@ -115,6 +120,7 @@ impl Roster {
             next: AtomicU64::new(1),
             last_life: AtomicU64::new(0),
             last_shed: AtomicU64::new(0),
+            first_answer: AtomicU64::new(0),
             pages: Mutex::default(),
         };
         Self {
@@ -138,6 +144,16 @@ impl Roster {
     /// When a request was last turned away because too many waited for the origin, if one ever was.
     pub fn last_shed(&self) -> Option<Instant> {
         self.shared.noted(&self.shared.last_shed)
+    }
+
+    /// From now on the first answer is the next one.
+    pub fn awaits_answer(&self) {
+        self.shared.first_answer.store(0, Ordering::Relaxed);
+    }
+
+    /// When the first visit since then had its whole answer, if one has.
+    pub fn first_answer(&self) -> Option<Instant> {
+        self.shared.noted(&self.shared.first_answer)
     }
 
     /// The visits under way at `now`, `most` at the most: the oldest first, and streams after all others.
@@ -221,6 +237,15 @@ impl Pulse {
         self.shared.last_life.fetch_max(micros, Ordering::Relaxed);
     }
 
+    /// The whole answer is here.
+    pub fn answered(&self) {
+        let first = &self.shared.first_answer;
+        if first.load(Ordering::Relaxed) == 0 {
+            let now = self.shared.micros(crate::ground::deadline::now());
+            let _ = first.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// The visit may be quiet from now on without owing an answer: a stream, a tunnel, or a request whose client is
     /// still sending it.
     pub fn lasts(&self) {
@@ -301,6 +326,12 @@ mod tests {
         let other = roster.open().enter("GET /b".into(), RequestId::Off);
         visit.pulse().life(10);
         assert!(roster.last_life().is_some());
+        visit.pulse().answered();
+        let first = roster.first_answer();
+        other.pulse().answered();
+        assert!(first.is_some() && roster.first_answer() == first);
+        roster.awaits_answer();
+        assert_eq!(roster.first_answer(), None);
         let seen = roster.visits(crate::ground::deadline::now(), 10);
         let said: Vec<_> = seen.iter().map(|v| (&*v.request, v.received)).collect();
         assert_eq!(said, [("GET /a", 10), ("GET /b", 0)]);

@@ -286,7 +286,7 @@ impl Senses {
     }
 
     fn examined(&mut self, findings: Option<&Findings>) {
-        let now = deadline::now();
+        let (now, after) = (deadline::now(), self.looked_after);
         let visits = self.visits(now);
         // A stream may have more to send; what is not one was sent whole.
         let is_ours = |peer| {
@@ -296,8 +296,8 @@ impl Senses {
         let owes = visits.iter().any(|visit| !visit.is_lasting);
         let found = findings.and_then(|findings| stuck(findings, owes, is_ours));
         let closely = findings.map(|findings| {
-            let said = sentence(findings, self.looked_after, |peer| serving(&visits, peer));
-            format!("after {:.1} s: {said}", self.looked_after.as_secs_f64())
+            let said = sentence(findings, after, |peer| serving(&visits, peer));
+            format!("a close look after {after:.1?} of silence: {said}")
         });
         self.attention.examined(found, closely, now);
     }

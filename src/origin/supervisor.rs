@@ -7,6 +7,7 @@ mod plight;
 mod relief;
 mod standby;
 mod start;
+mod tale;
 mod wishes;
 mod wound;
 
@@ -16,12 +17,14 @@ use std::time::{Duration, Instant};
 use super::cgroup::Domain;
 use super::gate::{Ender, Generation};
 use super::lifecycle::{Event, Lifecycle, Order, Phase, Then};
+use super::oom::Kills;
 use super::orphans::Living;
 use super::probe::Reading;
 use super::process::{Change, Process};
 use super::renewal::{Life, Renewal};
 use super::roster::Roster;
 use super::senses::Senses;
+use super::stop::Ladder;
 use super::verdict::{Evidence, Judgement, Verdict};
 use super::view::State;
 use super::will::Stance;
@@ -40,6 +43,8 @@ struct Supervisor {
     current: Option<Current>,
     wound: Option<Wound>,
     scar: Option<Scar>,
+    /// Since when requests are held for its end, while what is under way is finished.
+    held: Option<Instant>,
     start_took: Duration,
     /// Of the generations so far, the last one's.
     numbers: u64,
@@ -59,6 +64,14 @@ struct Current {
     /// What it starts is nobody else's orphan.
     living: Option<Living>,
     last: Option<(Judgement, Evidence)>,
+    /// When that was.
+    judged: Option<Instant>,
+    /// Since when it has been suspected.
+    suspected: Option<Instant>,
+    /// How it was told to end, if it was.
+    asked: Option<Ladder>,
+    /// How often the kernel had killed for want of memory when it began.
+    kills: Kills,
     renewal: Renewal,
     never_answered: bool,
 }
@@ -110,6 +123,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
         current: None,
         wound: None,
         scar: None,
+        held: None,
         start_took: USUAL_START,
     };
     supervisor.announce();
@@ -217,6 +231,7 @@ impl Supervisor {
         let view = &mut self.watch.board.view;
         let stance = view.stance;
         current.senses.describe(view, judgement.clone(), &evidence);
+        current.hear(&judgement, deadline::now());
         self.watch.hear(&judgement);
         let is_known = current.process.is_known();
         let event = match judgement.act && is_known && !stance.lets_be() {
@@ -266,18 +281,12 @@ impl Supervisor {
         self.tell();
     }
 
-    /// An ending that had to be left unfinished can be finished now: the process has exited at last.
-    fn is_late(&self) -> bool {
-        let stopping = matches!(self.life.phase(), Phase::Stopping { .. });
-        let exited = |current: &Current| current.process.has_exited();
-        stopping && self.current.as_ref().is_some_and(exited)
-    }
-
     /// It answers: measure how many it serves at once, unless that is known, and let requests through.
     async fn welcome(&mut self) -> Option<Event> {
+        let answered = deadline::now();
         self.admit().await;
         let now = deadline::now();
-        self.heal(now).await;
+        self.heal(answered, now).await;
         self.relieved(now);
         None
     }
@@ -303,6 +312,7 @@ impl Supervisor {
         current.open = Some((generation.clone(), ender));
         current.never_answered = false;
         tracing::info!(generation = view.generation, took = ?self.start_took, slots, "origin ready");
+        self.watch.roster.awaits_answer();
         self.watch.board.open(generation, now);
     }
 

@@ -37,6 +37,8 @@ use crate::ground::deadline;
 pub struct Unread {
     /// The visits.
     pub visits: Vec<VisitId>,
+    /// When the origin was frozen for that, if it was.
+    pub frozen: Option<Instant>,
     /// What the origin had not accepted. Not closed before its visit knows that it ended.
     accepted: Vec<OwnedFd>,
     /// Connections the origin has as well, to be emptied once our end has reset them.
@@ -86,6 +88,7 @@ pub async fn prove(
     if !process.is_ours_to_freeze() {
         return Unread::default();
     }
+    let frozen = (!process.has_exited()).then(deadline::now);
     if ladder == Ladder::Kill {
         // They have no grace either.
         orphans::freeze(number).await;
@@ -103,7 +106,8 @@ pub async fn prove(
     if found.is_none() {
         tracing::warn!("what the origin has not read could not be proven within {limit:?}");
     }
-    let unread = found.unwrap_or_default();
+    let mut unread = found.unwrap_or_default();
+    unread.frozen = frozen;
     if !unread.visits.is_empty() {
         let count = unread.visits.len();
         tracing::info!(

@@ -70,7 +70,7 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// How surely.
     pub confidence: Confidence,
-    /// What speaks for it.
+    /// What speaks for it, and what it is made of.
     pub evidence_for: Vec<String>,
     /// What speaks against it, and what could not be seen.
     pub evidence_against: Vec<String>,
@@ -167,11 +167,14 @@ fn judge_silence(evidence: &Evidence, limits: &Limits) -> Judgement {
 
 impl Evidence {
     fn say(&self, verdict: Verdict, confidence: Confidence, act: bool) -> Judgement {
+        let (evidence_for, mut evidence_against) = self.told(verdict);
+        let unseen = self.unseen.iter().map(|why| format!("not seen: {why}"));
+        evidence_against.extend(unseen);
         Judgement {
             verdict,
             confidence,
-            evidence_for: self.told(),
-            evidence_against: self.unseen.clone(),
+            evidence_for,
+            evidence_against,
             act,
         }
     }

@@ -21,6 +21,7 @@ fn healthy() -> Evidence {
         silence: Duration::ZERO,
         refused_for: Duration::ZERO,
         voice: Voice::Answered(200),
+        voice_ago: Some(Duration::from_secs(1)),
         in_flight: 0,
         full_for: Duration::ZERO,
         quiet: None,
@@ -254,7 +255,8 @@ fn a_judgement_tells_its_facts_and_what_it_could_not_see() {
     let told = judgement.evidence_for.join("; ");
     assert!(told.contains("no sign of life for 12.0 s"), "{told}");
     assert!(told.contains("3 requests under way"), "{told}");
-    assert_eq!(judgement.evidence_against, evidence.unseen);
+    let unseen = "not seen: its system call: not permitted";
+    assert_eq!(judgement.evidence_against, [unseen]);
 }
 
 #[test]
@@ -269,4 +271,41 @@ fn who_is_ready_and_neither_ran_nor_has_waited_waits_for_a_processor_now() {
     };
     assert_eq!(ready(0.0, 0.0), (Verdict::Starved, false));
     assert_eq!(ready(0.9, 0.0), (Verdict::HungSpinning, true));
+}
+
+#[test]
+fn what_speaks_against_a_verdict_is_told_apart_from_what_speaks_for_it() {
+    let judged = |change: fn(&mut Evidence)| {
+        let mut evidence = healthy();
+        change(&mut evidence);
+        let it = judge(&evidence, &LIMITS);
+        (
+            it.verdict,
+            it.evidence_for.join("; "),
+            it.evidence_against.join("; "),
+        )
+    };
+    let (verdict, spoken_for, against) = judged(|e| {
+        e.silence = secs(12);
+        e.voice_ago = Some(secs(13));
+        e.processor_share = Some(0.2);
+        e.starved_share = Some(0.1);
+        e.unseen = vec!["its stack: permission denied".to_owned()];
+    });
+    assert_eq!(verdict, Verdict::HungBlocked);
+    assert_eq!(
+        spoken_for,
+        "asleep at every look for 1.0 s; no sign of life for 12.0 s"
+    );
+    assert_eq!(
+        against,
+        "uses 20 % of a processor; waits for a processor 10 % of the time; not seen: its stack: permission denied"
+    );
+    let (verdict, spoken_for, against) = judged(|e| e.accept_queue = Some(2));
+    assert_eq!(verdict, Verdict::Healthy);
+    assert!(
+        spoken_for.contains("the last probe was answered with 200, 1.0 s ago"),
+        "{spoken_for}"
+    );
+    assert_eq!(against, "2 connections wait to be accepted");
 }

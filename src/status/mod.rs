@@ -20,6 +20,7 @@ pub mod story;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+mod timeline;
 pub mod verbs;
 mod words;
 
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::settings::{Bound, Hang};
@@ -109,6 +111,21 @@ pub struct Gauges {
     pub memory_reserved: u64,
     /// What is shown to clients, the default first.
     pub certificates: Vec<Certificate>,
+    /// Whose certificates clients may show, where they are asked for one.
+    pub trust: Option<ClientTrust>,
+}
+
+/// Whose certificates clients may show.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClientTrust {
+    /// The file of the authorities.
+    pub authorities: String,
+    /// The files of what was revoked.
+    pub lists: Vec<String>,
+    /// Whether each client must show one.
+    pub required: bool,
+    /// Why what is in these files now was not taken.
+    pub fault: Option<String>,
 }
 
 /// A certificate that is shown to clients.

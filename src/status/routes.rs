@@ -176,7 +176,10 @@ impl Routes {
             Err(refusal) => return no_incident(&refusal),
         };
         match serde_json::from_slice(&text) {
-            Ok(told) if name.is_none() && wants_html(headers) => html(page::story(id, &told)),
+            Ok(told) if name.is_none() && wants_html(headers) => {
+                let beside = self.shelf.beside(id).await;
+                html(page::story(id, &told, &beside))
+            }
             _ => said(StatusCode::OK, JSON, text),
         }
     }

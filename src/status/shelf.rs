@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::page::Neighbours;
 use crate::ground::deadline::Deadline;
 use crate::origin::incident::Summary;
 use crate::origin::{Journal, records};
@@ -93,6 +94,17 @@ impl Shelf {
         let known = locked(&self.known);
         let on_disk = known.values().map(|(_, summary)| summary.clone());
         joined(on_disk.collect(), told, is_fresh, most.min(MOST))
+    }
+
+    /// Those before and after this one, among the last [`MOST`] in the journal.
+    pub(super) async fn beside(&self, id: &str) -> Neighbours {
+        let all = self.list(Vec::new(), MOST).await;
+        let place = all.iter().position(|it| it.id == id);
+        let named = |place: Option<usize>| Some(all.get(place?)?.id.clone());
+        Neighbours {
+            before: named(place.map(|place| place + 1)),
+            after: named(place.and_then(|place| place.checked_sub(1))),
+        }
     }
 
     /// The same without a look at the disk: what is told of this run, and what the disk gave before.
@@ -227,6 +239,14 @@ mod tests {
         let recalled = shelf.recall(vec![told("1", true), told("5", true)], 10);
         let said: Vec<_> = recalled.iter().map(|it| (&*it.id, &*it.sentence)).collect();
         assert_eq!(said, [("5", run_says), ("1", run_says)]);
+        let beside = shelf.beside("1").await;
+        assert_eq!((beside.before, beside.after), (None, None));
+        fs::write(file("2"), "{}").unwrap();
+        let beside = shelf.beside("1").await;
+        assert_eq!((beside.before, beside.after.as_deref()), (None, Some("2")));
+        assert_eq!(shelf.beside("2").await.before.as_deref(), Some("1"));
+        assert_eq!(shelf.beside("7").await, Neighbours::default());
+        fs::remove_file(file("2")).unwrap();
         let _all = shelf.readers.acquire_many(READERS as u32).await.unwrap();
         let list = shelf.list(run(), 10).await;
         let ids: Vec<_> = list.iter().map(|it| &*it.id).collect();

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::terminal::{Rows, growth, list, plain, word};
+use super::timeline;
 use super::words::{bytes, counted, length, moment};
 
 /// Threads told of each process; what blames one of them is in the sentence.
@@ -19,8 +20,9 @@ pub fn lines(incidents: &[Value]) -> String {
     for incident in incidents {
         let told = |key: &str| word(&incident[key]).unwrap_or_default();
         let opened = moment(&told("opened"));
-        let cost = match incident["downtime_seconds"].as_f64() {
-            Some(lasted) => format!("down for {}", length(lasted)),
+        let cost = match incident["unserved_seconds"].as_f64() {
+            Some(lasted) => format!("nobody served for {}", length(lasted)),
+            None if incident["part_of"].is_string() => "a start that failed".to_owned(),
             None => "not closed".to_owned(),
         };
         let cost = match requests(&incident["requests"]) {
@@ -39,9 +41,13 @@ pub fn render(incident: &Value) -> String {
     if let Some(sentence) = word(&incident["sentence"]) {
         let _ = writeln!(text, "{sentence}\n");
     }
+    if let Some(outage) = timeline::outage(incident) {
+        let _ = writeln!(text, "{outage}\n");
+    }
     let mut rows = Rows(judged(incident));
     rows.0.extend(costs(incident));
     rows.write(&mut text);
+    course(&mut text, incident);
     visits(&mut text, incident);
     for process in list(&incident["findings"]["processes"]) {
         threads(&mut text, process);
@@ -61,6 +67,8 @@ pub(super) fn judged(incident: &Value) -> Vec<(&'static str, String)> {
     rows.several("incident", [word(&incident["id"])]);
     let opened = word(&incident["opened"]).map(|opened| moment(&opened));
     rows.several("opened", [opened]);
+    let over = timeline::over(incident).map(|over| moment(&over));
+    rows.several("over", [over]);
     let life = incident["generation"].as_u64();
     let life = life.map(|life| format!("generation {life}"));
     let pid = incident["pid"].as_u64().map(|pid| format!("pid {pid}"));
@@ -69,6 +77,7 @@ pub(super) fn judged(incident: &Value) -> Vec<(&'static str, String)> {
     let judgement = &incident["judgement"];
     let surely = word(&judgement["confidence"]);
     rows.several("verdict", [word(&judgement["verdict"]), surely]);
+    // All lengths of these end with the verdict.
     for fact in list(&judgement["evidence_for"]) {
         rows.several("  for it", [word(fact)]);
     }
@@ -96,10 +105,12 @@ pub(super) fn costs(incident: &Value) -> Vec<(&'static str, String)> {
     let mut rows = Rows(Vec::new());
     let ending = &incident["ending"];
     rows.several("in quarantine for it", [word(&incident["quarantined"])]);
-    rows.several("the process", [word(&ending["obituary"])]);
+    let signal = &ending["signal"];
+    let obituary = [word(&ending["obituary"]), word(&signal["told"])];
+    rows.several("the process", obituary);
     let seconds = |key: &str| ending[key].as_f64().map(length);
-    rows.several("detected after", [seconds("detection_seconds")]);
-    rows.several("down for", [seconds("downtime_seconds")]);
+    rows.several("proven after", [seconds("detection_seconds")]);
+    rows.several("served again after", [seconds("downtime_seconds")]);
     rows.several("requests", [requests(&ending["requests"])]);
     rows.0
 }
@@ -119,6 +130,18 @@ pub(super) fn unread(incident: &Value, visit: &Value) -> &'static str {
     match list(&incident["unread"]).contains(&visit["id"]) {
         true => ", not read by it: sent to the next",
         false => "",
+    }
+}
+
+fn course(text: &mut String, incident: &Value) {
+    let lines = timeline::lines(incident);
+    if lines.is_empty() {
+        return;
+    }
+    text.push_str("\nwhat happened when (UTC, and since it fell ill)\n");
+    for line in lines {
+        let (clock, offset) = (line.clock, line.offset);
+        let _ = writeln!(text, "  {clock}  {offset:>11}  {}", line.told);
     }
 }
 
@@ -298,8 +321,8 @@ mod tests {
             "  left out              left out: some threads",
             "  not seen              not permitted",
             "the process             was ended by signal 9",
-            "detected after          1.5 s",
-            "down for                200 ms",
+            "proven after            1.5 s",
+            "served again after      200 ms",
             "requests                4 held, 1 replayed, 1 continued, 2 lost",
             "  7 app: sleeping in recvfrom(4), did not move",
             "    descriptor 4: socket 127.0.0.1:80 to 127.0.0.1:99, ESTABLISHED, 0 B unread, 512 B unsent, last data 2.5 s ago",
@@ -311,7 +334,10 @@ mod tests {
         ] {
             assert!(story.lines().any(|said| said == line), "{line}\n{story}");
         }
-        assert!(story.starts_with("thread 7 waits\n"), "{story}");
+        assert!(
+            story.starts_with("thread 7 waits\n\nNobody was served for 1.7 s: 1.5 s until"),
+            "{story}"
+        );
         let unread = "POST /b (visit 4, 0 B received, not read by it: sent to the next)";
         assert!(story.contains(unread), "{story}");
         assert!(
@@ -337,9 +363,9 @@ mod tests {
     fn a_line_tells_when_what_and_for_how_long() {
         let told = lines(&[
             json!({"id": "x", "opened": "2026-01-31T08:15:30.000Z", "verdict": "exited",
-            "sentence": "so \u{202e}\u{9b}", "downtime_seconds": 0.2, "requests": {"held": 4, "replayed": 0, "lost": 0}}),
+            "sentence": "so \u{202e}\u{9b}", "downtime_seconds": 0.2, "unserved_seconds": 0.7, "requests": {"held": 4, "replayed": 0, "lost": 0}}),
         ]);
-        let wanted = "2026-01-31 08:15:30 UTC  exited, down for 200 ms: 4 held, 0 replayed, 0 continued, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
+        let wanted = "2026-01-31 08:15:30 UTC  exited, nobody served for 700 ms: 4 held, 0 replayed, 0 continued, 0 lost\n  so \u{fffd}\u{fffd}\n  x\n";
         assert_eq!(told, wanted);
     }
 }

@@ -1,4 +1,5 @@
-//! New clients, so many a second, each with one request on a connection of its own, and what became of them.
+//! New clients, so many a second, each with one request on a connection of its own, and what became of them: four of five
+//! over TLS, and one to be sent there.
 
 use std::io::ErrorKind;
 use std::sync::Mutex;
@@ -7,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::booted::Booted;
-use crate::support::h1;
+use crate::support::h1::{self, Connection};
+use crate::support::response::Response;
 
-/// How many come in a second.
-const EACH_SECOND: u32 = 200;
+/// How many come in a second: 200 of them over TLS.
+const EACH_SECOND: u32 = 250;
 /// So many are served at the same time, at the most: enough for all who come while nobody serves.
 const AT_ONCE: usize = 256;
 /// A client that waits for longer has given up.
@@ -29,8 +31,8 @@ pub struct Told {
     pub longest: Duration,
 }
 
-/// Clients come to this port of a machine while `work` is done, half a second before and after it too.
-pub fn during(machine: &Booted, port: u16, work: impl FnOnce()) -> Told {
+/// Clients come to the ports 443 and 80 of a machine while `work` is done, half a second before and after it too.
+pub fn during(machine: &Booted, work: impl FnOnce()) -> Told {
     let told = Mutex::new(Told::default());
     let over = AtomicBool::new(false);
     let begun = Instant::now();
@@ -42,7 +44,7 @@ pub fn during(machine: &Booted, port: u16, work: impl FnOnce()) -> Told {
                     while let Some(turn) = turn(&next, &over) {
                         let due = begun + turn * Duration::from_secs(1) / EACH_SECOND;
                         thread::sleep(due.saturating_duration_since(Instant::now()));
-                        one(port, &told);
+                        one(turn, &told);
                     }
                 });
             });
@@ -73,13 +75,19 @@ fn turn(next: &Mutex<u32>, over: &AtomicBool) -> Option<u32> {
     Some(*next)
 }
 
-fn one(port: u16, told: &Mutex<Told>) {
+fn one(turn: u32, told: &Mutex<Told>) {
     let begun = Instant::now();
-    let fields = [("connection", "close")];
-    let answer = h1::request(Booted::at(port), "GET", "/", &fields, b"", PATIENCE);
+    let fields = [("host", "example.org"), ("connection", "close")];
+    let (answer, wanted) = match turn % 5 {
+        0 => (plain(&fields), 308),
+        _ => (
+            h1::request(Booted::at(443), "GET", "/", &fields, b"", PATIENCE),
+            200,
+        ),
+    };
     let mut told = told.lock().expect("no client panicked");
     match answer {
-        Ok(answer) if answer.status == 200 => {
+        Ok(answer) if answer.status == wanted => {
             told.served += 1;
             told.longest = told.longest.max(begun.elapsed());
         }
@@ -89,4 +97,8 @@ fn one(port: u16, told: &Mutex<Told>) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => told.refused += 1,
         Err(error) => told.broken.push(error.to_string()),
     }
+}
+
+fn plain(fields: &[(&str, &str)]) -> std::io::Result<Response> {
+    Connection::connect_plain(Booted::at(80), PATIENCE)?.request("GET", "/", fields, b"")
 }

@@ -12,7 +12,8 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 
 /// All clients of a test come from one address.
 fn open_to_all() -> String {
-    format!("{CONFIG}[edge.limits]\nconnections_per_address = \"off\"\n")
+    let config = CONFIG.replacen("[origin]", "redirect = \"0.0.0.0:80\"\n[origin]", 1);
+    format!("{config}[edge.limits]\nconnections_per_address = \"off\"\n")
 }
 
 fn main_pid(machine: &Booted) -> String {
@@ -76,7 +77,7 @@ fn leeward_killed_is_back_at_once_and_refuses_nobody() {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let (main, first) = (main_pid(machine), origin(machine));
-        let told = during(machine, 443, || {
+        let told = during(machine, || {
             machine.succeed(&format!("kill -KILL {main}"));
             machine.wait_for("systemctl show -p NRestarts --value leeward", "1", DUE);
             is_served(machine, 443);
@@ -156,7 +157,7 @@ fn a_restart_under_load_without_a_socket_unit_is_no_different() {
 fn restarted_under_load(machine: &Booted) {
     is_served(machine, 443);
     let mut lives = vec![main_pid(machine)];
-    let told = during(machine, 443, || {
+    let told = during(machine, || {
         for _ in 0..3 {
             machine.succeed("systemctl restart leeward");
             is_served(machine, 443);

@@ -57,6 +57,26 @@ fn certificates(leeward: &Leeward) -> Vec<Value> {
 }
 
 #[test]
+fn one_that_leeward_makes_itself_lives_for_as_long_as_browsers_take_one_to() {
+    let leeward = with("");
+    let told = certificates(&leeward).remove(0);
+    let at = |key: &str| -> jiff::Timestamp {
+        let text = told[key].as_str().expect("a time");
+        text.parse().expect("RFC 3339")
+    };
+    let (from, until) = (at("not_before"), at("not_after"));
+    assert_eq!(until.duration_since(from).as_hours(), 397 * 24);
+    let now = jiff::Timestamp::now();
+    assert!(now.duration_since(from).as_hours() >= 24, "{told}");
+    assert_eq!(told["state"], "good");
+    let page = leeward.status_get("/").text();
+    assert!(
+        page.contains("self-signed, and made anew at each start"),
+        "{page}"
+    );
+}
+
+#[test]
 fn a_renewed_certificate_is_shown_to_new_clients_and_breaks_no_connection() {
     let (home, authority) = (home(), Authority::named("Test CA"));
     let first = authority.good(&["one.test"]);

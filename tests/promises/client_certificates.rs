@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::house::{DUE, behind};
+use crate::house::{DUE, behind, wait_metric};
 use crate::support::Leeward;
 use crate::support::pki::{Authority, Made, asked, replace};
 
@@ -91,6 +91,22 @@ fn a_revoked_certificate_is_refused_as_soon_as_the_list_says_so_and_no_ticket_he
     // A list that cannot be read changes nothing.
     replace(&at("crl.pem"), "nothing");
     leeward.wait_log("client certificates are still judged as before", DUE);
+    // It is shown a moment after it is said.
+    wait_metric(
+        &leeward,
+        "leeward_certificate_faulty{certificate=\"edge.tls.clients\"} 1",
+    );
+    let status = leeward.status_get("/status.json").text();
+    let status: Value = serde_json::from_str(&status).expect("a snapshot");
+    let fault = status["client_certificates"]["fault"].to_string();
+    assert!(fault.contains("edge.tls.clients.crl"), "{status:#}");
+    assert_eq!(
+        status["certificates"][0]["fault"],
+        Value::Null,
+        "the other is well"
+    );
+    let well = "leeward_certificate_faulty{certificate=\"edge.tls\"} 0";
+    wait_metric(&leeward, well);
     assert!(get().expect("an answer").contains("200 OK"));
     is_refused(&leeward, Some(&bob), "it is revoked");
     replace(&at("crl.pem"), &authority.revoked(&[&alice]));

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::house::{DUE, behind};
+use crate::house::{DUE, behind, configured};
 use crate::spool::until;
 use crate::streams::CONCURRENT;
-use crate::support::Leeward;
 use crate::support::frames::{GOAWAY, HEADERS, Raw};
 use crate::support::h1::Connection;
 use crate::support::response::pattern;
 use crate::support::websocket::echo_h2;
+use crate::support::{Leeward, free_port};
 
 const ROUTE: &str = "[[route]]\npath = \"/ws\"\nupgrade = true\n";
 
@@ -115,6 +115,27 @@ fn who_came_just_before_the_end_is_answered() {
     let answer = client.request("GET", "/", &[], &[]).expect("an answer");
     assert_eq!(answer.status, 200);
     assert!(silent.read_to_end().expect("a goodbye").is_empty());
+    let asked = Instant::now();
+    assert!(leeward.terminate().success());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{asked:?}");
+}
+
+/// The same goes for who comes to be sent to HTTPS.
+#[test]
+fn who_came_over_plain_http_just_before_the_end_is_answered() {
+    let port = free_port();
+    let mut leeward = configured(&format!("redirect = \"127.0.0.1:{port}\"\n"));
+    let connect = || Connection::connect_plain(("127.0.0.1", port), DUE).expect("a connection");
+    // The first one answered shows that those before it are accepted.
+    let (mut client, _silent) = (connect(), connect());
+    let host = [("host", "example.org")];
+    let first = connect().request("GET", "/", &host, &[]);
+    assert_eq!(first.expect("an answer").status, 308);
+    leeward.signal(Signal::TERM);
+    leeward.wait_log("draining", DUE);
+    std::thread::sleep(Duration::from_millis(200));
+    let answer = client.request("GET", "/", &host, &[]).expect("an answer");
+    assert_eq!(answer.status, 308);
     let asked = Instant::now();
     assert!(leeward.terminate().success());
     assert!(asked.elapsed() < Duration::from_secs(5), "{asked:?}");

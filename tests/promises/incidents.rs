@@ -332,7 +332,7 @@ fn the_story_is_told_from_the_page_and_while_nothing_runs_from_the_files() {
     for place in [["--directory", &*directory], ["--config", &*file]] {
         let list = asked(&place).expect("a list");
         assert!(list.contains(sentence) && list.contains(id), "{list}");
-        assert!(list.contains("stopped, down for"), "{list}");
+        assert!(list.contains("stopped, nobody served for"), "{list}");
         for name in ["last", id, &id[..12]] {
             let story = asked(&[&[name], &place[..]].concat()).expect("a story");
             assert_eq!(story, by_page, "{name}");
@@ -342,9 +342,9 @@ fn the_story_is_told_from_the_page_and_while_nothing_runs_from_the_files() {
     for part in [
         "stopped, conclusive",
         "was ended by signal 9",
-        "down for",
+        "Nobody was served for",
         "requests",
-        "detected after",
+        "proven after",
         "process ",
         "| backtrace",
         "| ailing: listening on",

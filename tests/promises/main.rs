@@ -12,6 +12,7 @@ mod command_line;
 mod continued;
 mod control;
 mod costs;
+mod courses;
 mod crash_loops;
 mod crowds;
 mod cut_answers;

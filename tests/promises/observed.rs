@@ -91,10 +91,8 @@ fn an_observed_origin_that_is_frozen_is_one_incident_and_is_left_alone() {
     wait_metric(&before, "leeward_origin_verdict{verdict=\"stopped\"} 1");
     let incident = incidents(&before).remove(0);
     assert_eq!(incident["judgement"]["verdict"], "stopped");
-    assert_eq!(
-        incident["judgement"]["evidence_against"],
-        Value::Array(vec![])
-    );
+    let against = incident["judgement"]["evidence_against"].to_string();
+    assert!(!against.contains("not seen"), "{against}");
     assert_eq!(
         (&incident["pid"], &incident["ending"]),
         (&pid.into(), &Value::Null)

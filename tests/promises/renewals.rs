@@ -39,6 +39,19 @@ fn an_origin_that_leaks_is_replaced_when_it_has_done_what_is_under_way() {
         "{sentence}"
     );
     assert_eq!(told["ending"]["requests"]["lost"], 0);
+    // While what was under way was finished, new ones were held: that is told, and counted.
+    let course = told["timeline"].as_array().expect("a course");
+    let after = |what: &str| {
+        let found = course.iter().find(|it| it["what"] == what);
+        let found = found.unwrap_or_else(|| panic!("no {what} in {told:#}"));
+        found["after_seconds"].as_f64().expect("a length")
+    };
+    assert!(after("verdict") >= after("held"), "{told:#}");
+    let unserved = told["ending"]["unserved_seconds"].as_f64();
+    assert!(
+        unserved.is_some_and(|it| (it - after("reached")).abs() < 0.02),
+        "{told:#}"
+    );
     wait_metric(
         &leeward,
         "leeward_origin_restarts_total{verdict=\"leaking\"} 1",

@@ -104,6 +104,18 @@ fn a_frozen_origin_is_relieved_in_an_instant_and_then_ended() {
         ending["obituary"].to_string().contains("its standby"),
         "{ending}"
     );
+    let course = story["timeline"].as_array().expect("a course");
+    let words: Vec<_> = course.iter().filter_map(|it| it["what"].as_str()).collect();
+    let part = [
+        "verdict", "written", "frozen", "started", "ready", "reached",
+    ];
+    assert!(words.windows(part.len()).any(|it| it == part), "{words:?}");
+    let started = course.iter().find(|it| it["what"] == "started");
+    let note = started.map(|it| it["note"].to_string()).unwrap_or_default();
+    assert!(
+        note.contains("its standby took over, generation 2"),
+        "{note}"
+    );
     // The evidence and no start, which would take a second.
     assert!(
         ending["downtime_seconds"].as_f64().expect("a number") < 0.9,

@@ -35,6 +35,11 @@ impl Group {
         std::fs::write(&path, value).map_err(|error| Skip(format!("{}: {error}", path.display())))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes in a process with all its threads.
     pub fn take(&self, pid: u32) -> Result<(), Skip> {
         self.set("cgroup.procs", &pid.to_string())

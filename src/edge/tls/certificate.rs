@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -33,6 +35,9 @@ pub struct Certificate {
     pub doubts: Vec<String>,
 }
 
+/// In days; browsers refuse what is good for 398 or more.
+const LIFE: i32 = 397;
+
 type X509 = CertificateInner<Raw>;
 
 impl Certificate {
@@ -59,19 +64,30 @@ impl Certificate {
         Self::of(certified).map_err(bad_chain)
     }
 
-    /// One for localhost.
+    /// One for localhost, good from a day before `now` for as long as browsers take one to be: 397 days.
     ///
     /// # Errors
     /// [`TlsError::SelfSigned`].
-    pub fn self_signed() -> Result<Self, TlsError> {
+    pub fn self_signed(now: SystemTime) -> Result<Self, TlsError> {
         let failed = |error: &dyn std::fmt::Display| TlsError::SelfSigned(error.to_string());
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let made = rcgen::generate_simple_self_signed(names).map_err(|error| failed(&error))?;
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let chain = vec![made.cert.der().clone()];
+        let mut wanted = rcgen::CertificateParams::new(names).map_err(|error| failed(&error))?;
+        let today = Timestamp::try_from(now).map_err(|error| failed(&error))?;
+        let today = TimeZone::UTC.to_datetime(today).date();
+        let day = |days: i32| {
+            let day = today.checked_add(Span::new().days(days));
+            day.map(|it| rcgen::date_time_ymd(it.year().into(), it.month() as u8, it.day() as u8))
+        };
+        wanted.not_before = day(-1).map_err(|error| failed(&error))?;
+        wanted.not_after = day(LIFE - 1).map_err(|error| failed(&error))?;
+        let key = rcgen::KeyPair::generate().map_err(|error| failed(&error))?;
+        let made = wanted.self_signed(&key).map_err(|error| failed(&error))?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let chain = vec![made.der().clone()];
         let certified = certified("edge.tls", chain, key.into())?;
         tracing::warn!(
-            "the certificate is self-signed, for localhost, and made anew at each start: browsers will warn; \
+            "the certificate is self-signed, for localhost, and made anew at each start and before its end: browsers \
+             will warn; \
              set edge.tls.certificate and edge.tls.key"
         );
         Self::of(certified).map_err(|cause| failed(&cause))
@@ -192,4 +208,27 @@ fn misordered(chain: &[X509]) -> Vec<String> {
         }
     }
     doubts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Term;
+    use super::*;
+
+    #[test]
+    fn one_of_our_own_is_good_at_once_and_for_no_longer_than_browsers_take() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        // A leap day on its way, and a machine whose clock was never set.
+        for now in [1_835_308_800, 0] {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now) + DAY;
+            let made = Certificate::self_signed(now).expect("it is made");
+            let (from, until) = made.validity;
+            assert!(from <= now - DAY, "{from:?}");
+            assert_eq!(until.duration_since(from).expect("later"), DAY * 397);
+            assert!(matches!(Term::of(made.validity, now), Term::Good(_)));
+            assert_eq!(made.names, ["localhost", "127.0.0.1", "::1"]);
+        }
+    }
 }

@@ -13,9 +13,9 @@ use rustls::{RootCertStore, ServerConnection};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
 
-use super::TlsError;
 use super::certificate::in_words;
 use super::look::Look;
+use super::{TlsError, Trust};
 use crate::config::settings::Clients;
 use crate::ground::client_certificate::ClientCertificate;
 
@@ -56,6 +56,16 @@ impl Trusted {
     /// Who verifies them.
     pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         self.verifier.clone()
+    }
+
+    /// As it is told.
+    pub fn told(&self) -> Trust {
+        Trust {
+            authorities: self.settings.ca.clone(),
+            lists: self.settings.crl.clone(),
+            required: self.settings.required,
+            fault: self.fault.clone(),
+        }
     }
 
     /// Why what is in the files now was not taken.

@@ -63,7 +63,8 @@ impl Keyring {
         let config = config.map_err(|cause| failed("edge.tls", cause))?;
         let spoken = Spoken {
             config: Published::new(config),
-            shown: Published::new(Arc::new(shown(&held, clients.as_ref()))),
+            shown: Published::new(Arc::new(shown(&held))),
+            trust: Published::new(Arc::new(clients.as_ref().map(Trusted::told))),
         };
         Ok(Self {
             settings: settings.clone(),
@@ -189,14 +190,18 @@ impl Keyring {
             self.publish();
         } else {
             self.spoken.config.replace(config);
-            let shown = shown(&self.held, self.clients.as_ref());
-            self.spoken.shown.replace(Arc::new(shown));
+            self.show();
         }
         self.tell(now);
     }
 
-    /// Tells what expires soon, once a day.
+    /// Tells what expires soon, once a day; one of our own is made anew instead.
     pub fn tell(&mut self, now: SystemTime) {
+        let own = self.held.iter_mut().filter(|held| held.pair.is_none());
+        let made = own.filter_map(|held| held.make_anew(now).then_some(()));
+        if made.count() > 0 {
+            self.publish();
+        }
         for held in &mut self.held {
             let term = Term::of(held.certificate.validity, now);
             if !held.told.is_due(term, now) {
@@ -217,8 +222,14 @@ impl Keyring {
             Ok(config) => self.spoken.config.replace(config),
             Err(error) => tracing::error!(%error, "edge.tls: what was read cannot be used"),
         }
-        let shown = shown(&self.held, clients);
-        self.spoken.shown.replace(Arc::new(shown));
+        self.show();
+    }
+
+    /// Tells what is shown and who is trusted from now on.
+    fn show(&self) {
+        self.spoken.shown.replace(Arc::new(shown(&self.held)));
+        let trust = self.clients.as_ref().map(Trusted::told);
+        self.spoken.trust.replace(Arc::new(trust));
     }
 }
 
@@ -266,6 +277,18 @@ impl Held {
         }
     }
 
+    /// Replaced before its end; whether it was.
+    fn make_anew(&mut self, now: SystemTime) -> bool {
+        if matches!(Term::of(self.certificate.validity, now), Term::Good(_)) {
+            return false;
+        }
+        let next = Certificate::self_signed(now);
+        self.fault = next.as_ref().err().map(ToString::to_string);
+        let is_made = next.is_ok();
+        self.certificate = next.unwrap_or_else(|_| self.certificate.clone());
+        is_made
+    }
+
     fn says(&self, term: Term) -> String {
         let file = self.pair.as_ref().map(|pair| &pair.certificate);
         let file = file.map_or_else(String::new, |file| format!(" = \"{}\"", file.display()));
@@ -303,7 +326,7 @@ fn hold(settings: &settings::Tls) -> Result<Vec<Held>, TlsFaults> {
         let looked = pair.map(look);
         let certificate = match pair {
             Some(pair) => Certificate::read(&section, pair),
-            None => Certificate::self_signed(),
+            None => Certificate::self_signed(SystemTime::now()),
         };
         match certificate {
             Err(error) => faults.push(error),
@@ -359,8 +382,7 @@ fn server(
     Ok(Arc::new(server))
 }
 
-fn shown(held: &[Held], clients: Option<&Trusted>) -> Vec<Shown> {
-    let of_clients = clients.and_then(|clients| clients.fault().cloned());
+fn shown(held: &[Held]) -> Vec<Shown> {
     let shown = |held: &Held| Shown {
         section: held.section.clone(),
         file: held.pair.as_ref().map(|pair| pair.certificate.clone()),
@@ -370,9 +392,5 @@ fn shown(held: &[Held], clients: Option<&Trusted>) -> Vec<Shown> {
         until: held.certificate.validity.1,
         fault: held.fault.clone(),
     };
-    let mut all: Vec<_> = held.iter().map(shown).collect();
-    if let Some(default) = all.first_mut() {
-        default.fault = default.fault.take().or(of_clients);
-    }
-    all
+    held.iter().map(shown).collect()
 }

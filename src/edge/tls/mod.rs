@@ -106,6 +106,7 @@ pub struct TlsFaults(pub Vec<TlsError>);
 pub struct Spoken {
     config: Published<ServerConfig>,
     shown: Published<Vec<Shown>>,
+    trust: Published<Option<Trust>>,
 }
 
 /// A certificate that is shown to clients.
@@ -127,14 +128,56 @@ pub struct Shown {
     pub fault: Option<String>,
 }
 
+/// Whose certificates clients may show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trust {
+    /// The file of the authorities.
+    pub authorities: PathBuf,
+    /// Those of the lists of what was revoked.
+    pub lists: Vec<PathBuf>,
+    /// Whether each client must show one.
+    pub required: bool,
+    /// Why what is in these files now was not taken.
+    pub fault: Option<String>,
+}
+
 impl Spoken {
     /// For one handshake, as things are.
     pub fn acceptor(&self) -> TlsAcceptor {
         self.config.now().into()
     }
 
+    /// Whose certificates clients may show, where they are asked for one.
+    pub fn trust(&self) -> Arc<Option<Trust>> {
+        self.trust.now()
+    }
+
     /// What is shown to clients, the default first.
     pub fn shown(&self) -> Arc<Vec<Shown>> {
         self.shown.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn one_of_our_own_is_made_anew_before_its_end_and_nobody_is_told_that_it_is_near() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let mut keyring = Keyring::open(&Settings::default().edge.tls).expect("it is made");
+        let spoken = keyring.spoken().clone();
+        let until = || spoken.shown()[0].until;
+        let (first, now) = (until(), SystemTime::now());
+        keyring.tell(now + DAY * 300);
+        assert_eq!(until(), first, "it is good for long enough still");
+        let late = now + DAY * 380;
+        keyring.tell(late);
+        assert!(until() > late + DAY * 390, "{:?}", until());
+        let shown = &spoken.shown()[0];
+        assert_eq!(Term::of((shown.from, shown.until), late).word(), "good");
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::descriptor::Link;
 use super::findings::{Door, Findings, Process};
 use super::seen::Seen;
-use super::sockets::{Listening, SocketRow};
+use super::sockets::{Listening, SocketRow, TcpRow};
 use super::stat::RunState;
 use super::syscall::{Call, WaitKind};
 use super::thread::{Movement, Thread};
@@ -78,6 +78,12 @@ impl Blame<'_> {
                 .is_some_and(|thread| thread.movement == Movement::Still && door.leads_to(thread)),
             _ => false,
         }
+    }
+
+    /// The connection through the door that its call is about, if it is about one.
+    pub fn through(&self, door: &Door) -> Option<&TcpRow> {
+        let thread = self.thread?;
+        thread.tcp().filter(|_| door.leads_to(thread))
     }
 }
 

@@ -35,7 +35,7 @@ pub use sentence::sentence;
 pub use server::{Server, server};
 pub use sockets::{
     AcceptQueue, ByState, Holder, Holders, Listening, SocketRow, TcpRow, TcpState, Traffic,
-    UnixRow, accept_queue, connection, holders, holders_with,
+    UnixRow, accept_queue, connection, holders, holders_with, holding,
 };
 pub use stat::{Pressure, RunState};
 pub use strain::{Strain, strain};

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::Observer;
 use crate::ground::deadline;
 use crate::origin::Ending;
 use crate::origin::cost::Cost;
+use crate::origin::course::{Course, Milestone};
 use crate::origin::evidence::{self, Subject};
 use crate::origin::forensics::{Seen, Server};
 use crate::origin::incident::{Closing, Incident, Step};
+use crate::origin::oom::Since;
 use crate::origin::pid::Pid;
 use crate::origin::verdict::{Evidence, Judgement, Verdict};
 
@@ -49,8 +53,10 @@ impl Sickness {
     fn closed(mut self, obituary: String, downtime: Option<Duration>, paid: Cost) -> Incident {
         self.incident.ending = Some(Closing {
             obituary,
+            signal: None,
             detection_seconds: self.detection.as_secs_f64(),
             downtime_seconds: downtime.map(|it| it.as_secs_f64()),
+            unserved_seconds: downtime.map(|it| (self.detection + it).as_secs_f64()),
             requests: Some(paid.since(self.before)),
         });
         self.incident
@@ -72,11 +78,14 @@ impl Observer {
             self.part();
         }
         let (judgement, server) = self.identified(judgement);
+        let course = self.course((&judgement, evidence), since - detection, since);
         let scene = evidence::Scene {
             verdict: judgement.verdict,
             judgement: Some(judgement),
             silence: detection,
             leaks: Vec::new(),
+            course,
+            killed: Since::default(),
             visits,
             subject: Subject::Observed(server.part(|server| server.pid)),
         };
@@ -95,7 +104,13 @@ impl Observer {
             "{}",
             incident.sentence
         );
-        evidence::record(&mut self.watch, &incident, Step::Opened).await;
+        if evidence::record(&mut self.watch, &incident, Step::Opened)
+            .await
+            .is_some()
+        {
+            incident.timeline.note(Milestone::Written, deadline::now());
+        }
+        self.watch.roster.awaits_answer();
         self.sickness = Some(Sickness {
             incident,
             server: server.known().cloned(),
@@ -104,6 +119,30 @@ impl Observer {
             before: self.watch.paid,
             over: None,
         });
+    }
+
+    /// What has happened so far.
+    fn course(
+        &self,
+        (judgement, evidence): (&Judgement, &Evidence),
+        ill: Instant,
+        now: Instant,
+    ) -> Course {
+        let mut course = Course::new(now, Timestamp::now());
+        let lived = [evidence.voice_ago, evidence.quiet]
+            .into_iter()
+            .flatten()
+            .min();
+        if let Some(last) = lived.and_then(|ago| now.checked_sub(ago)) {
+            course.note(Milestone::LastLife, last);
+        }
+        course.note(Milestone::Ill, ill);
+        if let Some(noticed) = self.suspected {
+            course.note(Milestone::Noticed, noticed);
+        }
+        let word = judgement.verdict.word().to_owned();
+        course.note_with(Milestone::Verdict, now, Some(word));
+        course
     }
 
     /// Where nobody listens because the process is gone, it has exited, and that was the process.
@@ -126,11 +165,19 @@ impl Observer {
         let searched = self.searched();
         // A search that began before the answer may have met the one before.
         let is_told = |it: &mut Sickness| it.over.is_some_and(|over| over <= searched);
-        let Some(sickness) = self.sickness.take_if(is_told) else {
+        let Some(mut sickness) = self.sickness.take_if(is_told) else {
             return;
         };
         let downtime = sickness.over.map(|over| over - sickness.since);
         let obituary = obituary(sickness.server.as_ref(), &self.server);
+        if let Some(over) = sickness.over {
+            let who = Some(obituary.clone());
+            let course = &mut sickness.incident.timeline;
+            course.note_with(Milestone::Reached, over, who);
+            if let Some(served) = self.watch.roster.first_answer() {
+                course.note(Milestone::Served, served);
+            }
+        }
         tracing::info!(?downtime, "the observed origin: {obituary}");
         let incident = sickness.closed(obituary, downtime, Cost::so_far(&self.watch.ledger));
         evidence::record(&mut self.watch, &incident, Step::Closed).await;

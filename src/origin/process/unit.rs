@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::origin::group::SIGNALLED;
 use crate::origin::hook::{Ran, Remains, carry_out};
 use crate::origin::pid::Pid;
 
@@ -212,9 +213,9 @@ impl Told {
         let state = self.state();
         match self.end {
             Some((1, status)) => format!("exited with {status}; the unit is {state}"),
-            Some((2, signal)) => format!("was ended by signal {signal}; the unit is {state}"),
+            Some((2, signal)) => format!("{SIGNALLED}{signal}; the unit is {state}"),
             Some((3, signal)) => {
-                format!("was ended by signal {signal}, core dumped; the unit is {state}")
+                format!("{SIGNALLED}{signal}, core dumped; the unit is {state}")
             }
             _ => format!("ended; the unit is {state}"),
         }

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::Supervisor;
 use super::relief::Fate;
+use super::tale::Signs;
 use super::wound::Wound;
+use super::{Current, Supervisor};
 use crate::config::settings;
 use crate::ground::deadline;
+use crate::origin::course::Milestone;
 use crate::origin::gate::{Shut, Why};
 use crate::origin::hook::{self, Occasion};
 use crate::origin::incident::{Incident, Step};
-use crate::origin::lifecycle::Event;
+use crate::origin::lifecycle::{Event, Phase};
 use crate::origin::process::Wanted;
 use crate::origin::stop::Ladder;
 use crate::origin::unread::Unread;
@@ -25,6 +27,7 @@ impl Supervisor {
     pub(super) async fn end(&mut self, verdict: Verdict) -> Option<Event> {
         let current = self.current.as_mut()?;
         let now = deadline::now();
+        let shut = self.held.take().unwrap_or(now);
         self.scar = None;
         self.watch.board.shut(Shut {
             since: now,
@@ -43,6 +46,17 @@ impl Supervisor {
                         _ => Duration::ZERO,
                     })
             });
+        let unwell = match verdict {
+            // However long it was at a request: it fell ill when it ended.
+            Verdict::Exited => Duration::ZERO,
+            _ if verdict.is_renewal() => Duration::ZERO,
+            _ => silence.min(now - current.spawned),
+        };
+        let signs = Signs {
+            ill: (now - unwell).min(shut),
+            shut,
+            verdict: now,
+        };
         let visits = current.senses.visits(now);
         let mut confidence = Confidence::Conclusive;
         let mut incident = None;
@@ -50,6 +64,8 @@ impl Supervisor {
         if verdict.is_incident() {
             self.let_go("there is another incident");
             let current = self.current.as_mut()?;
+            let course = current.course(verdict, signs, &self.watch.roster);
+            let killed = current.kills.since();
             let last = current.last.take();
             let seen = evidence::Scene {
                 verdict,
@@ -57,11 +73,14 @@ impl Supervisor {
                 silence,
                 leaks: last.map_or_else(Vec::new, |(_, evidence)| evidence.leaks),
                 visits: visits.clone(),
+                course,
+                killed,
                 subject: evidence::Subject::Owned(&current.process),
             };
             let mut opened = evidence::gather(&self.watch, seen).await;
             ending = Ending::of(verdict, &visits, silence, opened.findings.as_ref());
             opened.quarantined = self.watch.blame(&ending, &visits, now);
+            opened.part_of = self.outage();
             confidence = opened.judgement.confidence;
             tracing::error!(
                 verdict = verdict.word(),
@@ -70,6 +89,9 @@ impl Supervisor {
                 opened.sentence
             );
             let file = evidence::record(&mut self.watch, &opened, Step::Opened).await;
+            if file.is_some() {
+                opened.timeline.note(Milestone::Written, deadline::now());
+            }
             // Until the next generation can be judged, this is what is believed.
             self.watch.board.view.judgement = Some(opened.judgement.clone());
             incident = Some(self.before_kill(opened, file.as_deref()).await);
@@ -97,6 +119,9 @@ impl Supervisor {
             };
             if let Some(incident) = &mut incident {
                 incident.unread.clone_from(&unread.visits);
+                if let Some(frozen) = unread.frozen {
+                    incident.timeline.note(Milestone::Frozen, frozen);
+                }
             }
             ender.end(ending.but_unread(&unread.visits));
             if ladder != Ladder::Kill && !unread.take_back().await {
@@ -120,17 +145,9 @@ impl Supervisor {
         if !is_final {
             *self.watch.board.view.restarts.entry(verdict).or_default() += 1;
         }
-        let unwell = match verdict {
-            // However long it was at a request: it fell ill when it ended.
-            Verdict::Exited => Duration::ZERO,
-            _ => silence.min(now - current.spawned),
-        };
-        self.wound.get_or_insert(Wound {
-            incident,
-            shut: now,
-            told: now - unwell,
-            before: self.watch.paid,
-        });
+        let wound = Wound::of(signs, self.watch.paid);
+        self.wound.get_or_insert(wound).befalls(incident);
+        let current = self.current.as_ref()?;
         if let Some(remedy) = current.process.out_of_reach() {
             return self.leave(&remedy).await;
         }
@@ -147,6 +164,7 @@ impl Supervisor {
     }
 
     async fn descend(&mut self, ladder: Ladder) -> Option<Event> {
+        self.asks(ladder);
         let current = self.current.as_ref()?;
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
@@ -195,12 +213,13 @@ impl Supervisor {
         let mut current = self.current.take()?;
         drop(current.living.take());
         self.watch.board.view.forget_process();
+        let death = current.death();
         let (obituary, orphans) = current.process.bury().await;
         orphans.tell();
         if let Some(held) = &self.watch.held {
             held.empty();
         }
-        self.close_story(&obituary);
+        self.close_story(&obituary, Some(death)).await;
         if current.never_answered {
             let mut trouble = format!("its last start failed: it {obituary}");
             if let Some(daemon) = orphans.told() {
@@ -217,6 +236,13 @@ impl Supervisor {
             self.watch.board.view.trouble = Some(trouble);
         }
         Some(Event::Gone)
+    }
+
+    /// An ending that had to be left unfinished can be finished now: the process has exited at last.
+    pub(super) fn is_late(&self) -> bool {
+        let stopping = matches!(self.life.phase(), Phase::Stopping { .. });
+        let exited = |current: &Current| current.process.has_exited();
+        stopping && self.current.as_ref().is_some_and(exited)
     }
 
     /// Killed, and still there: it hangs in the kernel. No second one is started beside it.

@@ -8,10 +8,10 @@ use rustix::process::Signal;
 use super::Supervisor;
 use super::standby::{Frozen, Retiring, There};
 use crate::ground::deadline;
+use crate::origin::course::Milestone;
 use crate::origin::evidence::aside;
 use crate::origin::forensics::{descendants, is_stopped};
 use crate::origin::herald::Herald;
-use crate::origin::incident::Closing;
 use crate::origin::lifecycle::{Event, Phase};
 use crate::origin::pid::Pid;
 use crate::origin::process::Process;
@@ -76,27 +76,14 @@ impl Supervisor {
             until: None,
         });
         view.forget_process();
-        self.close_story(&format!("was frozen, and {kept}"));
+        self.notes(Milestone::Frozen, None);
+        self.close_story(&format!("was frozen, and {kept}"), None)
+            .await;
         tracing::info!(
             pid = pid.map(Pid::number),
             "the origin is frozen; its standby takes over"
         );
         Some(Event::Gone)
-    }
-
-    /// How it ended, for the incident, if nobody said so yet.
-    pub(super) fn close_story(&mut self, obituary: &str) {
-        if let Some(wound) = &mut self.wound {
-            let detection = wound.shut - wound.told;
-            if let Some(incident) = &mut wound.incident {
-                incident.ending.get_or_insert(Closing {
-                    obituary: obituary.to_owned(),
-                    detection_seconds: detection.as_secs_f64(),
-                    downtime_seconds: None,
-                    requests: None,
-                });
-            }
-        }
     }
 
     /// There is no other: the standby is the next generation.
@@ -241,6 +228,8 @@ impl Supervisor {
         view.address = address;
         view.judgement = None;
         tracing::info!(generation = number, pid = view.pid.map(Pid::number), address = %view.address, "the standby takes over");
+        let took = format!("its standby took over, generation {number}");
+        self.notes(Milestone::Started, Some(took));
         self.current = Some(current);
     }
 }

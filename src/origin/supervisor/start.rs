@@ -10,6 +10,7 @@ use crate::ground::addr::OriginAddr;
 use crate::ground::deadline;
 use crate::origin::herald::Herald;
 use crate::origin::lifecycle::Event;
+use crate::origin::oom::Kills;
 use crate::origin::orphans::{GENERATION, Living};
 use crate::origin::pid::Pid;
 use crate::origin::process::{Keeper, Process, Speaker, Wanted, fill};
@@ -141,6 +142,10 @@ impl Supervisor {
             rested: false,
             living: self.standby.as_ref().map(|_| Living::note(self.numbers)),
             last: None,
+            judged: None,
+            suspected: None,
+            asked: None,
+            kills: Kills::so_far(process.pid()),
             renewal: Renewal::default(),
             never_answered: true,
             process,
@@ -183,6 +188,7 @@ impl Supervisor {
         (view.pid, view.trouble) = (pid, trouble);
         if let Some(current) = &mut self.current {
             current.senses = senses;
+            current.kills = Kills::so_far(pid);
             if std::mem::take(&mut current.rested) {
                 // How long it rested says nothing of how long a start takes.
                 current.spawned = deadline::now();

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Supervisor;
 use super::relief::FROZEN;
 use crate::ground::deadline;
 use crate::origin::Wish;
+use crate::origin::course::Course;
 use crate::origin::evidence::{self, Subject};
 use crate::origin::gate::{Shut, Why};
 use crate::origin::lifecycle::{Event, Phase};
+use crate::origin::oom::Since;
 use crate::origin::verdict::Verdict;
 use crate::origin::will::{Reply, Verb};
 
@@ -70,6 +74,8 @@ impl Supervisor {
                 .map_or(Verdict::Starting, |it| it.verdict),
             silence: last.map_or(Duration::ZERO, |(_, evidence)| evidence.silence),
             leaks: Vec::new(),
+            course: Course::new(now, Timestamp::now()),
+            killed: Since::default(),
             judgement,
             visits: current.senses.visits(now),
             subject: Subject::Owned(&current.process),
@@ -84,6 +90,7 @@ impl Supervisor {
             Phase::Draining { until, .. } => until,
             _ => now,
         };
+        self.held = Some(now);
         // What is under way is usually done long before the last moment for it.
         let expected = (now + self.start_took).min(ends);
         self.watch.board.shut(Shut {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Verdict;
 use crate::origin::forensics::On;
 
 /// What the process is seen doing.
@@ -58,6 +59,8 @@ pub struct Evidence {
     pub refused_for: Duration,
     /// The last probe.
     pub voice: Voice,
+    /// How long ago the last probe was answered, if one ever was.
+    pub voice_ago: Option<Duration>,
     /// Visits under way.
     pub in_flight: usize,
     /// For how long every probe found all slots in use.
@@ -98,6 +101,8 @@ const STARVED: f64 = 0.25;
 /// Above this share of the time that some task of the host waited, nobody's silence is its own fault.
 const STRAINED: f64 = 0.4;
 
+/// Less than this share of a processor is what a process takes that waits.
+const IDLE: f64 = 0.05;
 /// A shorter silence is what every answer begins with.
 const WORTH_A_WORD: Duration = Duration::from_millis(100);
 
@@ -123,73 +128,139 @@ impl Evidence {
         self.doing == Doing::Running && self.processor_share.is_some()
     }
 
-    /// Each fact as a short sentence, those that say nothing left out.
-    pub(super) fn told(&self) -> Vec<String> {
-        let mut facts = Vec::new();
-        let mut say = |fact: String| facts.push(fact);
-        let seconds = |length: Duration| format!("{:.1} s", length.as_secs_f64());
+    /// Each fact as a short sentence, those that say nothing left out: those that speak for `verdict`, or lay it out, and
+    /// those that speak against it. All lengths end with the last look.
+    pub(super) fn told(&self, verdict: Verdict) -> (Vec<String>, Vec<String>) {
+        let mut facts = Facts {
+            verdict,
+            on_its_side: Vec::new(),
+            against: Vec::new(),
+        };
+        self.tell_of_the_process(&mut facts);
+        self.tell_of_its_answers(&mut facts);
+        self.tell_of_others(&mut facts);
+        (facts.on_its_side, facts.against)
+    }
+
+    fn tell_of_the_process(&self, facts: &mut Facts) {
+        let length = seconds(self.doing_for);
         match self.doing {
             Doing::Unseen => {}
-            doing => say(format!("{} for {}", doing.word(), seconds(self.doing_for))),
+            Doing::Sleeping | Doing::Running => {
+                facts.plain(format!("{} at every look for {length}", self.doing.word()))
+            }
+            doing => facts.of_illness(format!("{} for {length}", doing.word())),
         }
         if let Some(share) = self.processor_share {
-            say(format!("uses {:.0} % of a processor", share * 100.0));
+            let told = format!("uses {:.0} % of a processor", share * 100.0);
+            match facts.verdict == Verdict::HungBlocked && share > IDLE {
+                true => facts.against.push(told),
+                false => facts.plain(told),
+            }
         }
         if let Some(share) = self.starved_share {
-            say(format!(
-                "waits for a processor {:.0} % of the time",
-                share * 100.0
-            ));
+            let told = format!("waits for a processor {:.0} % of the time", share * 100.0);
+            match facts.is_of_a_hang() && share > IDLE {
+                true => facts.against.push(told),
+                false => facts.plain(told),
+            }
         }
+    }
+
+    fn tell_of_its_answers(&self, facts: &mut Facts) {
         if self.silence >= WORTH_A_WORD {
-            say(format!("no sign of life for {}", seconds(self.silence)));
+            facts.of_illness(format!("no sign of life for {}", seconds(self.silence)));
         }
         if !self.refused_for.is_zero() {
-            say(format!("nobody listens for {}", seconds(self.refused_for)));
+            facts.of_illness(format!("nobody listens for {}", seconds(self.refused_for)));
         }
         match self.voice {
-            Voice::Answered(status) => say(format!("the last probe was answered with {status}")),
-            Voice::Broken => say("the last probe got no HTTP answer".to_owned()),
+            // That it answered before it fell ill says nothing of now.
+            Voice::Answered(_) | Voice::Broken if facts.is_of_a_hang() => {}
+            Voice::Answered(status) => {
+                let ago = self.voice_ago.map(seconds);
+                let ago = ago.map_or_else(String::new, |ago| format!(", {ago} ago"));
+                facts.plain(format!("the last probe was answered with {status}{ago}"));
+            }
+            Voice::Broken => facts.plain("the last probe got no HTTP answer".to_owned()),
             Voice::None | Voice::Silent | Voice::Refused => {}
         }
         if self.in_flight > 0 {
-            say(format!("{} under way", counted(self.in_flight, "request")));
+            facts.plain(format!("{} under way", counted(self.in_flight, "request")));
         }
         if self.full_for >= WORTH_A_WORD {
             let full = seconds(self.full_for);
-            say(format!("all its slots have been in use for {full}"));
+            facts.plain(format!("all its slots have been in use for {full}"));
         }
         if let Some(quiet) = self.quiet {
-            say(format!("the last byte moved {} ago", seconds(quiet)));
+            facts.plain(format!("the last byte moved {} ago", seconds(quiet)));
         }
+    }
+
+    fn tell_of_others(&self, facts: &mut Facts) {
         if let Some(waiting) = self.accept_queue.filter(|waiting| *waiting > 0) {
             let wait = if waiting == 1 { "waits" } else { "wait" };
             let waiting = counted(waiting as usize, "connection");
-            say(format!("{waiting} {wait} to be accepted"));
+            facts.of_illness(format!("{waiting} {wait} to be accepted"));
         }
         if let Some((processor, memory)) = self.strain {
-            let mut strained = |share: f64, of: &str| {
+            for (share, of) in [(processor, "processors"), (memory, "memory")] {
                 if share > STRAINED {
                     let share = share * 100.0;
-                    say(format!("the host waits for {of} {share:.0} % of the time"));
+                    let told = format!("the host waits for {of} {share:.0} % of the time");
+                    match facts.is_of_a_hang() {
+                        true => facts.against.push(told),
+                        false => facts.plain(told),
+                    }
                 }
-            };
-            strained(processor, "processors");
-            strained(memory, "memory");
+            }
         }
         if let Some(shed) = self.shed {
-            say(format!("requests were turned away {} ago", seconds(shed)));
+            facts.of_illness(format!("requests were turned away {} ago", seconds(shed)));
         }
-        let held = self.leaks.iter().chain(&self.growths);
-        held.cloned().for_each(&mut say);
+        for leak in &self.leaks {
+            facts.of_illness(leak.clone());
+        }
+        for growth in &self.growths {
+            facts.plain(growth.clone());
+        }
         if let Some(closely) = &self.closely {
-            say(closely.clone());
+            facts.plain(closely.clone());
         }
         if let Some(held) = &self.held {
-            say(format!("{}, for {}", held.by, seconds(held.length)));
+            facts.of_illness(format!("{}, for {}", held.by, seconds(held.length)));
         }
-        facts
     }
+}
+
+/// What is said, by the side it is on.
+struct Facts {
+    verdict: Verdict,
+    on_its_side: Vec<String>,
+    against: Vec<String>,
+}
+
+impl Facts {
+    /// It lays out what the verdict is made of, whichever that is.
+    fn plain(&mut self, fact: String) {
+        self.on_its_side.push(fact);
+    }
+
+    /// Something is wrong: that is no reason to call it healthy.
+    fn of_illness(&mut self, fact: String) {
+        match self.verdict {
+            Verdict::Healthy => self.against.push(fact),
+            _ => self.on_its_side.push(fact),
+        }
+    }
+
+    fn is_of_a_hang(&self) -> bool {
+        self.verdict.is_hang() || self.verdict == Verdict::Silent
+    }
+}
+
+fn seconds(length: Duration) -> String {
+    format!("{:.1} s", length.as_secs_f64())
 }
 
 impl Doing {

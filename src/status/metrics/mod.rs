@@ -149,9 +149,12 @@ fn certificates(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let name = "leeward_certificate_expiry_timestamp";
     let until = certificates().map(|it| (it.section.clone(), it.not_after_unix));
     to.gauges_of(name, help, SECONDS, "certificate", until)?;
-    let help = "1 where the files of a certificate are faulty, and the last good one is shown.";
+    let help = "1 where the files of a certificate, or of edge.tls.clients, are faulty, and the last good ones are in use.";
     let name = "leeward_certificate_faulty";
     let faulty = certificates().map(|it| (it.section.clone(), i64::from(it.fault.is_some())));
+    let clients = all.client_certificates.iter();
+    let clients = clients.map(|it| ("edge.tls.clients".to_owned(), i64::from(it.fault.is_some())));
+    let faulty = faulty.chain(clients);
     to.gauges_of(name, help, PLAIN, "certificate", faulty)
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::super::history::{EACH, POINTS, Point};
+use super::super::history::{POINTS, Point};
 use super::super::html::Html;
 use super::super::words::{counted, length};
 
@@ -15,17 +15,35 @@ const HEIGHT: f64 = 100.0;
 /// The least and the most time that is drawn, each as a power of ten of seconds.
 const DECADES: (f64, f64) = (-4.0, 2.0);
 
-/// Both pictures. `points` are of the last hour, the oldest first.
-pub(super) fn both(points: &[Point], now: Instant) -> Html {
+/// The stretch of time that is drawn, up to now.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    now: Instant,
+    seconds: f64,
+}
+
+/// The longest stretch.
+const HOUR: f64 = 3600.0;
+/// The shortest: a line needs two points.
+const SHORTEST: f64 = 30.0;
+
+/// Both pictures. `points` are of the last hour, the oldest first; after `uptime` seconds there are no older ones than that.
+pub(super) fn both(points: &[Point], now: Instant, uptime: f64) -> Html {
+    let drawn = Stretch {
+        now,
+        seconds: uptime.clamp(SHORTEST, HOUR),
+    };
     if points.is_empty() {
         return Html::new().raw(
             "<p class=\"soft\">Nothing to draw yet: the first point comes after ten seconds.</p>",
         );
     }
-    Html::new().add(rate(points, now)).add(took(points, now))
+    Html::new()
+        .add(rate(points, drawn))
+        .add(took(points, drawn))
 }
 
-fn rate(points: &[Point], now: Instant) -> Html {
+fn rate(points: &[Point], stretch: Stretch) -> Html {
     let most = points
         .iter()
         .map(|it| it.requests_per_second)
@@ -33,7 +51,7 @@ fn rate(points: &[Point], now: Instant) -> Html {
     let top = round_up(most);
     let place = |it: &Point| {
         Some((
-            across(it.at, now),
+            stretch.across(it.at),
             HEIGHT - it.requests_per_second / top * HEIGHT,
         ))
     };
@@ -48,7 +66,7 @@ fn rate(points: &[Point], now: Instant) -> Html {
             .raw("\"/>");
     }
     for it in points.iter().filter(|it| it.lost > 0) {
-        let x = across(it.at, now);
+        let x = stretch.across(it.at);
         // A mark of its own form at the foot of the picture.
         drawn = drawn
             .raw("<path class=\"lost\" d=\"")
@@ -58,10 +76,11 @@ fn rate(points: &[Point], now: Instant) -> Html {
     let last = points.last().map_or(0.0, |it| it.requests_per_second);
     let lost: u64 = points.iter().map(|it| it.lost).sum();
     let held: u64 = points.iter().map(|it| it.held).sum();
-    let mut said = format!("{} now, {} at the most", told(last), told(most));
+    let mut said = format!("{} lately, {} at the most", told(last), told(most));
     for (amount, what) in [(held, "held"), (lost, "lost")] {
         if amount > 0 {
-            let _ = write!(said, "; {} {what}", counted(amount, "request"));
+            let amount = counted(amount, "request");
+            let _ = write!(said, "; {amount} {what} in the time drawn");
         }
     }
     figure(
@@ -69,10 +88,11 @@ fn rate(points: &[Point], now: Instant) -> Html {
         &said,
         drawn,
         &[&told(top), &told(top / 2.0), "0"],
+        stretch,
     )
 }
 
-fn took(points: &[Point], now: Instant) -> Html {
+fn took(points: &[Point], stretch: Stretch) -> Html {
     let mut drawn = Html::new();
     for (class, share) in [
         (
@@ -81,7 +101,7 @@ fn took(points: &[Point], now: Instant) -> Html {
         ),
         ("line", |it| it.p50_seconds),
     ] {
-        let place = |it: &Point| Some((across(it.at, now), up(share(it)?)));
+        let place = |it: &Point| Some((stretch.across(it.at), up(share(it)?)));
         for line in lines(points, place) {
             drawn = drawn
                 .raw("<path class=\"")
@@ -98,14 +118,14 @@ fn took(points: &[Point], now: Instant) -> Html {
             length(half),
             length(most)
         ),
-        None => "no request ended in this hour".to_owned(),
+        None => "no request ended in this time".to_owned(),
     };
     let labels = ["100 s", "10 s", "1 s", "100 ms", "10 ms", "1 ms", "100 µs"];
-    figure("How long they took", &said, drawn, &labels)
+    figure("How long they took", &said, drawn, &labels, stretch)
 }
 
 /// A picture with what it is, what it says, and the marks of its height, the highest first.
-fn figure(title: &'static str, said: &str, drawn: Html, labels: &[&str]) -> Html {
+fn figure(title: &'static str, said: &str, drawn: Html, labels: &[&str], stretch: Stretch) -> Html {
     let mut marks = Html::new();
     for label in labels {
         marks = marks.raw("<span>").text(label).raw("</span>");
@@ -119,17 +139,44 @@ fn figure(title: &'static str, said: &str, drawn: Html, labels: &[&str]) -> Html
         .add(marks)
         .raw("</div><svg viewBox=\"0 0 360 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"")
         .raw(title)
-        .raw(" in the last hour: ")
+        .raw(", ")
+        .text(&stretch.told())
+        .raw(": ")
         .text(said)
         .raw("\"><path class=\"grid\" d=\"M0 0H360M0 50H360M0 100H360M90 0V100M180 0V100M270 0V100\"/>")
         .add(drawn)
-        .raw("</svg></div><div class=\"hours\" aria-hidden=\"true\"><span>an hour ago</span><span>30 min ago</span><span>now</span></div></figure>")
+        .raw("</svg></div><div class=\"hours\" aria-hidden=\"true\"><span>")
+        .text(&stretch.begin())
+        .raw("</span><span>")
+        .text(&length(stretch.seconds / 2.0))
+        .raw(" ago</span><span>now</span></div></figure>")
 }
 
-/// From left, an hour ago, to right, now.
-fn across(at: Instant, now: Instant) -> f64 {
-    let ago = now.saturating_duration_since(at).as_secs_f64();
-    (WIDTH - ago / EACH.as_secs_f64()).clamp(0.0, WIDTH)
+impl Stretch {
+    /// From left, where it begins, to right, now.
+    fn across(self, at: Instant) -> f64 {
+        let ago = self.now.saturating_duration_since(at).as_secs_f64();
+        (WIDTH - ago / self.seconds * WIDTH).clamp(0.0, WIDTH)
+    }
+
+    fn is_whole(self) -> bool {
+        self.seconds >= HOUR
+    }
+
+    fn told(self) -> String {
+        match self.is_whole() {
+            true => "in the last hour".to_owned(),
+            false => format!("since the start {} ago", length(self.seconds)),
+        }
+    }
+
+    /// The label where it begins.
+    fn begin(self) -> String {
+        match self.is_whole() {
+            true => "an hour ago".to_owned(),
+            false => format!("the start, {} ago", length(self.seconds)),
+        }
+    }
 }
 
 /// From the top, long, to the bottom, short.
@@ -205,6 +252,7 @@ fn told(rate: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::history::EACH;
     use super::*;
 
     fn point(at: Instant, rate: f64, p50: Option<f64>, lost: u64) -> Point {
@@ -221,10 +269,29 @@ mod tests {
     #[test]
     fn now_is_at_the_right_and_an_hour_ago_at_the_left() {
         let now = Instant::now() + EACH * 720;
-        assert_eq!(across(now, now), WIDTH);
-        assert_eq!(across(now - EACH * 360, now), 0.0);
-        assert_eq!(across(now - EACH * 180, now), WIDTH / 2.0);
-        assert_eq!(across(now - EACH * 700, now), 0.0);
+        let of = |seconds| Stretch { now, seconds };
+        assert_eq!(of(HOUR).across(now), WIDTH);
+        assert_eq!(of(HOUR).across(now - EACH * 360), 0.0);
+        assert_eq!(of(HOUR).across(now - EACH * 180), WIDTH / 2.0);
+        assert_eq!(of(HOUR).across(now - EACH * 700), 0.0);
+        // Shortly after a start, that is at the left.
+        assert_eq!(of(60.0).across(now - EACH * 3), WIDTH / 2.0);
+        let points = [point(now - EACH, 1.0, None, 0), point(now, 1.0, None, 0)];
+        let young = both(&points, now, 60.0).into_string();
+        assert!(young.contains("d=\"M300.0 0.0L360.0 0.0\""), "{young}");
+        assert!(
+            young.contains("<span>the start, 1 min 0 s ago</span><span>30.0 s ago</span>"),
+            "{young}"
+        );
+        assert!(
+            young.contains("Requests a second, since the start 1 min 0 s ago:"),
+            "{young}"
+        );
+        let old = both(&points, now, 1e6).into_string();
+        assert!(
+            old.contains("<span>an hour ago</span><span>30 min 0 s ago</span>"),
+            "{old}"
+        );
     }
 
     #[test]
@@ -278,15 +345,19 @@ mod tests {
             point(now - EACH, 4.0, Some(0.02), 0),
             point(now, 12.5, Some(0.03), 2),
         ];
-        let drawn = both(&points, now).into_string();
+        let drawn = both(&points, now, HOUR).into_string();
         assert!(
-            drawn.contains("12 now, 12 at the most; 2 requests lost"),
+            drawn.contains("12 lately, 12 at the most; 2 requests lost in the time drawn"),
             "{drawn}"
         );
         assert!(
             drawn.contains("lately half within 30 ms (solid), 99 of 100 within 300 ms (dashed)")
         );
         assert!(drawn.contains("M360 100v-22"));
-        assert!(both(&[], now).into_string().contains("Nothing to draw yet"));
+        assert!(
+            both(&[], now, HOUR)
+                .into_string()
+                .contains("Nothing to draw yet")
+        );
     }
 }

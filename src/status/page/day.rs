@@ -53,7 +53,8 @@ impl<'a> Day<'a> {
             };
         }
         let mut causes: Vec<(&str, usize)> = Vec::new();
-        for (incident, _) in &self.incidents {
+        let (outages, parts): (Vec<_>, Vec<_>) = self.told().partition(|it| it.part_of.is_none());
+        for incident in &outages {
             match causes
                 .iter_mut()
                 .find(|(word, _)| *word == incident.verdict)
@@ -70,10 +71,10 @@ impl<'a> Day<'a> {
                 _ => format!("{times} × {word}"),
             })
             .collect();
-        let down: f64 = self.told().filter_map(|it| it.downtime_seconds).sum();
+        let down: f64 = self.told().filter_map(|it| it.unserved_seconds).sum();
         let open = self
             .told()
-            .filter(|it| it.downtime_seconds.is_none())
+            .filter(|it| it.unserved_seconds.is_none() && it.part_of.is_none())
             .count();
         let sum = |of: fn(&crate::origin::cost::Cost) -> u64| -> u64 {
             self.told()
@@ -103,9 +104,14 @@ impl<'a> Day<'a> {
         } else {
             format!(", {open} not over yet")
         };
+        let failed = match parts.len() as u64 {
+            0 => String::new(),
+            1 => ", and a start that failed".to_owned(),
+            many => format!(", and {} starts that failed", number(many)),
+        };
         format!(
-            "{begun}: {} ({}), down for {} in all{open}; {paid}.",
-            counted(self.incidents.len() as u64, "incident"),
+            "{begun}: {} ({}){failed}, nobody served for {} in all{open}; {paid}.",
+            counted(outages.len() as u64, "incident"),
             causes.join(", "),
             length(down),
         )
@@ -115,15 +121,23 @@ impl<'a> Day<'a> {
     pub(super) fn line(&self) -> Html {
         let before = (1.0 - self.ran / DAY) * 1000.0;
         let mut line = Html::new()
-            .raw("<svg class=\"day\" viewBox=\"0 0 1000 40\" preserveAspectRatio=\"none\" role=\"group\" aria-label=\"Incidents of the last 24 hours\"><rect class=\"ran\" x=\"0\" y=\"14\" width=\"1000\" height=\"12\" rx=\"2\"/>");
+            .raw("<svg class=\"day\" viewBox=\"0 0 1000 40\" preserveAspectRatio=\"none\" role=\"group\" aria-label=\"Incidents of the last 24 hours\"><defs><pattern id=\"before\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\"><path d=\"M-2 2L2-2M0 8L8 0M6 10L10 6\"/></pattern></defs><rect class=\"ran\" y=\"14\" height=\"12\" rx=\"2\" x=\"")
+            .text(&format!("{before:.1}"))
+            .raw("\" width=\"")
+            .text(&format!("{:.1}", 1000.0 - before))
+            .raw("\"/>");
         if before > 0.5 {
             line = line
-                .raw("<rect class=\"not\" x=\"0\" y=\"14\" height=\"12\" width=\"")
+                .raw("<rect class=\"not\" fill=\"url(#before)\" x=\"0\" y=\"14\" height=\"12\" width=\"")
                 .text(&format!("{before:.1}"))
                 .raw("\"><title>Leeward did not run, or had been started anew</title></rect>");
         }
         for (incident, ago) in &self.incidents {
-            let lasted = incident.downtime_seconds.unwrap_or(*ago);
+            let is_over = incident.unserved_seconds.is_some() || incident.part_of.is_some();
+            let lasted = match is_over {
+                true => incident.unserved_seconds.unwrap_or_default(),
+                false => *ago,
+            };
             let width = (lasted / DAY * 1000.0).max(LEAST);
             let x = ((1.0 - ago / DAY) * 1000.0).min(1000.0 - width);
             line = line
@@ -152,6 +166,34 @@ impl<'a> Day<'a> {
         line.raw("</svg><div class=\"hours\" aria-hidden=\"true\">")
             .add(hours)
             .raw("</div>")
+            .add(self.legend())
+    }
+
+    /// What each form on the line is, told by form and not by colour alone.
+    fn legend(&self) -> Html {
+        let ran = "<rect class=\"ran\" y=\"4\" width=\"28\" height=\"8\" rx=\"2\"/>";
+        let not = "<rect class=\"not\" fill=\"url(#before)\" y=\"4\" width=\"28\" height=\"8\"/>";
+        let mark = "<rect class=\"mark\" x=\"11\" width=\"6\" height=\"16\"/>";
+        let mut told = vec![(ran, "solid: this Leeward ran")];
+        if self.ran < DAY {
+            told.push((not, "hatched: before its start; it did not run, or an earlier run did, of which only incidents are kept"));
+        }
+        if !self.incidents.is_empty() {
+            told.push((
+                mark,
+                "tall: an incident, as wide as it lasted, and never too narrow to be seen",
+            ));
+        }
+        let mut keys = Html::new().raw("<ul class=\"legend\">");
+        for (form, words) in told {
+            keys = keys
+                .raw("<li><svg viewBox=\"0 0 28 16\" aria-hidden=\"true\">")
+                .raw(form)
+                .raw("</svg>")
+                .raw(words)
+                .raw("</li>");
+        }
+        keys.raw("</ul>")
     }
 
     fn told(&self) -> impl Iterator<Item = &'a Summary> {
@@ -173,6 +215,8 @@ mod tests {
             verdict: verdict.to_owned(),
             sentence: "so <it> was".to_owned(),
             downtime_seconds: down,
+            unserved_seconds: down,
+            part_of: None,
             requests: Some(Cost {
                 held: 10,
                 replayed: 1,
@@ -195,7 +239,7 @@ mod tests {
         ];
         assert_eq!(
             told(&all, 1e6),
-            "In the last 24 hours: 3 incidents (2 × hung-blocked, exited), down for 3.8 s in all; \
+            "In the last 24 hours: 3 incidents (2 × hung-blocked, exited), nobody served for 3.8 s in all; \
              30 requests held until it answered again, 2 lost."
         );
         assert_eq!(
@@ -206,10 +250,19 @@ mod tests {
             told(&[], 60.0),
             "Leeward has run for 1 min 0 s. No incident in the last 24 hours."
         );
+        let mut again = incident("2026-01-31T03:12:01Z", "exited", None, 0);
+        again.part_of = Some("of-2026-01-31T03:12:00Z".to_owned());
+        again.requests = None;
+        let loops = [again.clone(), again, all[0].clone()];
+        assert_eq!(
+            told(&loops, 1e6),
+            "In the last 24 hours: 1 incident (hung-blocked), and 2 starts that failed, nobody served for 1.5 s in all; \
+             10 requests held until it answered again, none lost."
+        );
         let open = [incident("2026-01-31T08:14:59Z", "stopped", None, 0)];
         assert_eq!(
             told(&open, 60.0),
-            "Leeward has run for 1 min 0 s. In the last 24 hours: 1 incident (stopped), down for 0 s in all, \
+            "Leeward has run for 1 min 0 s. In the last 24 hours: 1 incident (stopped), nobody served for 0 s in all, \
              1 not over yet; 10 requests held until it answered again, none lost."
         );
     }
@@ -222,6 +275,15 @@ mod tests {
             incident("2026-01-28T20:15:00Z", "exited", Some(0.1), 0),
         ];
         let line = Day::of(&all, NOW, 43_200.0).unwrap().line().into_string();
+        for form in ["class=\"ran\"", "class=\"not\"", "class=\"mark\""] {
+            let (_, legend) = line.split_once("<ul class=\"legend\">").expect("a legend");
+            assert!(legend.contains(form), "{form} is explained: {legend}");
+        }
+        let whole = Day::of(&[], NOW, 1e6).unwrap().line().into_string();
+        assert!(
+            !whole.contains("hatched:") && !whole.contains("tall:"),
+            "{whole}"
+        );
         assert!(line.contains("x=\"500.0\" width=\"4.0\""), "{line}");
         assert!(line.contains("x=\"996.0\" width=\"4.0\""), "{line}");
         assert!(

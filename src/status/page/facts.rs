@@ -1,5 +1,6 @@
 //! The facts of the page that stand in lists: a label, and a value if it is known.
 
+use super::super::ClientTrust;
 use super::super::snapshot::{
     ByWord, CertificateFacts, Kept, OriginFacts, Quarantined, Snapshot, Standby,
 };
@@ -172,6 +173,10 @@ pub(super) fn of_clients(all: &Snapshot) -> Vec<Row> {
     ];
     let certificates = all.certificates.iter();
     rows.extend(certificates.map(|it| ("certificate", Some(certificate(it)))));
+    rows.push((
+        "client certificates",
+        all.client_certificates.as_ref().map(trust),
+    ));
     rows
 }
 
@@ -180,7 +185,7 @@ fn certificate(it: &CertificateFacts) -> String {
     let names = it.names.join(", ");
     let mut told = match &it.file {
         Some(file) => format!("{names} ({file})"),
-        None => format!("{names} (self-signed)"),
+        None => format!("{names} (self-signed, and made anew at each start and before its end)"),
     };
     let left = length(it.expires_in_seconds.unsigned_abs() as f64);
     let until = moment(&it.not_after);
@@ -196,6 +201,21 @@ fn certificate(it: &CertificateFacts) -> String {
     }
 }
 
+/// Whose certificates clients may show, and what is wrong with that.
+fn trust(it: &ClientTrust) -> String {
+    let asked = match it.required {
+        true => "each client must show one",
+        false => "a client may show one",
+    };
+    let files = std::iter::once(&it.authorities).chain(&it.lists);
+    let files: Vec<_> = files.map(String::as_str).collect();
+    let told = format!("{asked}, judged by {}", files.join(", "));
+    match &it.fault {
+        Some(fault) => format!("{told}; what is in these files now was NOT TAKEN: {fault}"),
+        None => told,
+    }
+}
+
 /// Those of requests and their answers.
 pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
     let traffic = &all.traffic;
@@ -206,9 +226,10 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         bytes(all.spool.disk_bytes)
     );
     let reserved = bytes(all.memory.reserved_bytes);
+    let promised = "what clients could come to need, not what they use";
     let memory = match all.memory.limit_bytes {
-        Some(limit) => format!("{reserved} of {} set aside", bytes(limit)),
-        None => format!("{reserved} set aside, without a limit"),
+        Some(limit) => format!("{reserved} of {}: {promised}", bytes(limit)),
+        None => format!("{reserved}, without a limit: {promised}"),
     };
     let moved: Vec<_> = traffic
         .bytes
@@ -218,7 +239,7 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         .collect();
     vec![
         ("exchanges", Some(number(traffic.exchanges.begun))),
-        ("held", Some(number(traffic.exchanges.held))),
+        ("held in all", Some(number(traffic.exchanges.held))),
         ("answers", Some(by_word(&traffic.answered))),
         ("made by Leeward", Some(number(traffic.answered_by_edge))),
         ("lost", Some(by_word_as(&traffic.lost, loss))),
@@ -226,7 +247,7 @@ pub(super) fn of_traffic(all: &Snapshot) -> Vec<Row> {
         ("origin too slow", Some(by_word(&traffic.origin_timeouts))),
         ("body bytes", Some(moved.join(", "))),
         ("bodies at rest", Some(spool)),
-        ("memory for clients", Some(memory)),
+        ("memory promised", Some(memory)),
     ]
 }
 

@@ -6,31 +6,47 @@ use serde_json::Value;
 use super::super::html::Html;
 use super::super::story;
 use super::super::terminal::{list, word};
+use super::super::timeline;
 use super::super::words::{bytes, counted, length, moment};
-use super::plain;
+use super::{plain, time};
 
 /// Threads told of each process; what blames one of them is in the sentence.
 const THREADS: usize = 200;
 
+/// Those before and after an incident, by their names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Neighbours {
+    pub(in super::super) before: Option<String>,
+    pub(in super::super) after: Option<String>,
+}
+
 /// The page of one incident.
-pub(in super::super) fn render(id: &str, incident: &Value) -> String {
+pub(in super::super) fn render(id: &str, incident: &Value, beside: &Neighbours) -> String {
     let sentence = word(&incident["sentence"]).unwrap_or_else(|| "It has no sentence.".to_owned());
     let opened = word(&incident["opened"])
         .map(|it| moment(&it))
         .unwrap_or_default();
     let verdict = word(&incident["judgement"]["verdict"]).unwrap_or_default();
-    let over = match incident["ending"].is_null() {
-        true => "not over yet",
-        false => "over",
-    };
+    let over = timeline::over(incident);
+    let is_open = incident["ending"]["downtime_seconds"].is_null();
+    let is_part = incident["part_of"].is_string();
     let mut body = Html::new()
         .raw("<section class=\"opening\" aria-labelledby=\"incident\"><h1 class=\"story\" id=\"incident\">")
         .text(&sentence)
         .raw("</h1><p><span class=\"tag\">")
         .text(&verdict)
         .raw("</span> <span class=\"soft\">")
-        .text(&format!("{opened}, {over}"))
-        .raw("</span></p></section>");
+        .text(&format!("opened {opened}"));
+    body = match over {
+        Some(over) => body.raw(", over ").add(time(&over)),
+        None if is_open && !is_part => body.raw(", not over yet"),
+        None => body,
+    };
+    body = body.raw("</span></p>");
+    if let Some(outage) = timeline::outage(incident) {
+        body = body.raw("<p class=\"lead\">").text(&outage).raw("</p>");
+    }
+    body = body.raw("</section>").add(course(incident));
     body = body
         .add(facts(
             "How it ended, and what it cost",
@@ -47,10 +63,52 @@ pub(in super::super) fn render(id: &str, incident: &Value) -> String {
         body = body.add(section("The last words of the origin", quote(output)));
     }
     let body = body
+        .add(links(beside))
         .raw("<p class=\"soft\"><a href=\"/incidents/")
         .text(id)
         .raw(".json\">The whole of it as JSON</a></p>");
     plain(&format!("{verdict}, {opened}"), body)
+}
+
+/// The course of it, as a list that reads as a line.
+fn course(incident: &Value) -> Html {
+    let lines = timeline::lines(incident);
+    if lines.is_empty() {
+        return Html::new();
+    }
+    let mut inner = Html::new().raw(
+        "<p class=\"soft\">The time of that day, UTC, and how long after it fell ill.</p><ol class=\"course\">",
+    );
+    for line in lines {
+        inner = inner
+            .raw("<li><time datetime=\"")
+            .text(&line.at)
+            .raw("\">")
+            .text(&line.clock)
+            .raw("</time> <span class=\"offset\">")
+            .text(&line.offset)
+            .raw("</span> <span>")
+            .text(&line.told)
+            .raw("</span></li>");
+    }
+    section("What happened when", inner.raw("</ol>"))
+}
+
+fn links(beside: &Neighbours) -> Html {
+    let link = |to: &Option<String>, told: &'static str| match to {
+        Some(id) => Html::new()
+            .raw("<a href=\"/incidents/")
+            .text(id)
+            .raw("\">")
+            .raw(told)
+            .raw("</a> "),
+        None => Html::new(),
+    };
+    Html::new()
+        .raw("<nav aria-label=\"Incidents before and after\">")
+        .add(link(&beside.before, "← The incident before"))
+        .add(link(&beside.after, "The incident after →"))
+        .raw("</nav>")
 }
 
 fn section(title: &str, inner: Html) -> Html {
@@ -192,12 +250,22 @@ mod tests {
                 "output": ["last <words>"],
                 "ending": {"obituary": "was ended by signal 9", "detection_seconds": 1.5, "downtime_seconds": 0.2,
                     "requests": {"held": 4, "replayed": 1, "lost": 0}},
+                "timeline": [{"what": "ill", "at": "2026-01-31T08:15:28.400Z", "after_seconds": 0.0, "note": "so <it> was"},
+                    {"what": "reached", "at": "2026-01-31T08:15:30.100Z", "after_seconds": 1.7}],
             }),
+            &Neighbours {
+                before: Some("x-0".to_owned()),
+                after: None,
+            },
         );
         let places: Vec<_> = [
             "thread 7 waits for &lt;b&gt;",
+            "over <time datetime=\"2026-01-31T08:15:30.100Z\">2026-01-31 08:15:30 UTC</time>",
+            "Nobody was served for 1.7 s, from 08:15:28.400 to 08:15:30.100 UTC",
+            "<ol class=\"course\"><li><time datetime=\"2026-01-31T08:15:28.400Z\">08:15:28.400</time>",
+            "so &lt;it&gt; was",
             "How it ended, and what it cost",
-            "200 ms",
+            "<dd>200 ms</dd>",
             "Why it was believed",
             "<dd>asleep</dd><dd>silent</dd>",
             "GET /&lt;i&gt;",
@@ -205,6 +273,7 @@ mod tests {
             "sleeping in read(4), did not move",
             "descriptor 4: /tmp/&lt;x&gt;",
             "last &lt;words&gt;",
+            "<a href=\"/incidents/x-0\">",
             "/incidents/x-1.json",
         ]
         .map(|part| page.find(part).unwrap_or_else(|| panic!("{part}\n{page}")))
@@ -215,10 +284,11 @@ mod tests {
 
     #[test]
     fn an_empty_or_foreign_json_is_no_reason_to_fail() {
-        assert!(render("x", &Value::Null).contains("It has no sentence."));
+        assert!(render("x", &Value::Null, &Neighbours::default()).contains("It has no sentence."));
         render(
             "x",
-            &json!({"visits": 7, "findings": {"processes": [1]}, "ending": []}),
+            &json!({"visits": 7, "findings": {"processes": [1]}, "ending": [], "timeline": [7]}),
+            &Neighbours::default(),
         );
     }
 }

@@ -21,13 +21,13 @@ use crate::origin::incident::Summary;
 use crate::origin::verdict::Confidence;
 use day::Day;
 
-pub(super) use incident::render as story;
+pub(super) use incident::{Neighbours, render as story};
 pub(super) use lists::incidents as shelf;
 
 /// The policy of all pages: nothing is loaded and nothing runs but their own style, script and icon, and the script may
 /// ask nobody but us.
 pub(super) const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-G4Cd3saxxp3wKvy4vifFvoHBif+BLZnhcKX2htd6Ik4='; \
+    style-src 'sha256-DmRf2Ms/pJEFogwUfxkh3+c9Ju+7Q/kI+DQrrFRQUAs='; \
     script-src 'sha256-Lx/kV9tj6IFR9xEqXcFrMkpFduqwAWOeftNAM09yHqg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -70,7 +70,7 @@ pub(super) fn pieces(all: &Snapshot, hour: &[Point], now: Instant) -> Vec<Piece>
         ("day", day.map_or_else(Html::new, |day| told(&day))),
         ("latest", latest(all.incidents.first())),
         ("figures", figures(all)),
-        ("hour", chart::both(hour, now)),
+        ("hour", chart::both(hour, now, all.uptime_seconds)),
         ("visits", lists::visits(origin)),
         ("origin", list(&facts::of_origin(origin))),
         ("clients", list(&facts::of_clients(all))),
@@ -172,11 +172,12 @@ fn seen(origin: &OriginFacts) -> Html {
         .raw("</b> <span class=\"soft\">– ")
         .raw(surely)
         .raw("</span></p>")
-        .add(reasons("", &origin.evidence_for))
+        .add(reasons(FOR, &origin.evidence_for))
         .add(reasons(AGAINST, &origin.evidence_against))
         .raw("</div>")
 }
 
+const FOR: &str = "<p class=\"soft\">What the last look saw; each time ends with it:</p>";
 const AGAINST: &str = "<p class=\"soft\">Against it, or not seen:</p>";
 
 fn reasons(title: &'static str, facts: &[String]) -> Html {
@@ -230,7 +231,7 @@ fn figures(all: &Snapshot) -> Html {
             number(all.origin.restarts.total()),
             false,
         ),
-        ("down in all", length(down), false),
+        ("gate shut in all", length(down), false),
     ];
     let mut row = Html::new();
     for (label, value, off) in figures {

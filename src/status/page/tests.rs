@@ -19,6 +19,19 @@ fn what_anybody_wrote_stays_text() {
 }
 
 #[test]
+fn the_fault_of_a_list_of_the_clients_is_told_as_its_own() {
+    let page = page();
+    let wanted = "<dt>client certificates</dt><dd>each client must show one, judged by /etc/leeward/ca.pem, \
+         /etc/leeward/crl.pem; what is in these files now was NOT TAKEN: edge.tls.clients.crl: it &lt;breaks&gt; off";
+    assert!(page.contains(wanted), "{page}");
+    let (_, certificate) = page
+        .split_once("<dt>certificate</dt>")
+        .expect("one is shown");
+    let (certificate, _) = certificate.split_once("</dd>").expect("an end");
+    assert!(!certificate.contains("clients.crl"), "{certificate}");
+}
+
+#[test]
 fn the_state_is_a_word_a_colour_and_a_sign() {
     let page = page();
     assert!(page.contains("<title>Hung – Leeward</title>"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use super::Source;
+use super::{ClientTrust, Source};
 use crate::config::settings::Bound;
 use crate::ground::failure::Party;
 use crate::ground::ledger::Count;
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub toll: TollFacts,
     /// The certificates that are shown to clients, the default first.
     pub certificates: Vec<CertificateFacts>,
+    /// Whose certificates clients may show; `null` where they are asked for none.
+    pub client_certificates: Option<ClientTrust>,
     /// Where the settings are from.
     pub configuration: ConfigurationFacts,
     /// The last incidents, the newest first; those of earlier runs too, where the journal could be read.
@@ -239,6 +241,7 @@ impl Snapshot {
                 limit_bytes: facts.memory_limit,
             },
             toll: TollFacts::of(&view.toll),
+            client_certificates: gauges.trust,
             certificates: gauges
                 .certificates
                 .into_iter()

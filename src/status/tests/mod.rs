@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::snapshot::{OriginFacts, Snapshot, UnderWay};
-use super::{Certificate, Configuration, Facts, Gauges, Source};
+use super::{Certificate, ClientTrust, Configuration, Facts, Gauges, Source};
 use crate::config::Settings;
 use crate::ground::ledger::{Class, Count, Ledger, Loss, Span};
 use crate::ground::published::Published;
@@ -105,6 +105,8 @@ fn view(now: Instant) -> View {
         verdict: "hung-blocked".to_owned(),
         sentence: "thread 4711 waits in write(2) for 10.0.0.7 & reads \"nothing\"".to_owned(),
         downtime_seconds: Some(1.9),
+        unserved_seconds: Some(1.9),
+        part_of: None,
         requests: Some(Cost {
             held: 1204,
             replayed: 1,
@@ -179,6 +181,12 @@ fn source(started: Instant) -> Source {
         spool_used: 196_608,
         spool_on_disk: 1 << 20,
         memory_reserved: 65 << 20,
+        trust: Some(ClientTrust {
+            authorities: "/etc/leeward/ca.pem".to_owned(),
+            lists: vec!["/etc/leeward/crl.pem".to_owned()],
+            required: true,
+            fault: Some("edge.tls.clients.crl: it <breaks> off".to_owned()),
+        }),
         certificates: vec![certificate()],
     };
     Source::new(origin, Ledger::default(), facts, Box::new(gauges), started)

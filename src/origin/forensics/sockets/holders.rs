@@ -74,6 +74,11 @@ pub fn holders_with(at: &Listening, connections: &[u64], deadline: Instant) -> S
     })
 }
 
+/// Finds who holds this one socket, walking all processes but none after `deadline`.
+pub fn holding(inode: u64, deadline: Instant) -> Seen<Holders> {
+    who_holds(&[inode], deadline, Holders::default())
+}
+
 fn who_holds(inodes: &[u64], deadline: Instant, seen: Holders) -> Seen<Holders> {
     let mut seen = seen;
     Seen::from_io(fs::read_dir("/proc"), "/proc").map(|entries| {

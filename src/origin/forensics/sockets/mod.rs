@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use holders::{Holder, Holders, holders, holders_with};
+pub use holders::{Holder, Holders, holders, holders_with, holding};
 #[cfg(test)]
 pub(in crate::origin::forensics) use row::tests::row;
 pub use row::{SocketRow, TcpRow, TcpState, Traffic, UnixRow};
