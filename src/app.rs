@@ -94,11 +94,17 @@ pub enum AppError {
     Unwatched,
 }
 
-/// Runs until a signal ends it. `file` is where the settings came from, for a reload, and `set_level` changes the log then.
+/// Runs until a signal ends it. `file` is where the settings came from, for a reload, and `set_level` changes the log then;
+/// `ledger` has what the log counts.
 ///
 /// # Errors
 /// [`AppError`], before anything was served; [`AppError::Unwatched`] at any time.
-pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Result<(), AppError> {
+pub fn run(
+    settings: Settings,
+    file: Option<PathBuf>,
+    ledger: Ledger,
+    set_level: SetLevel,
+) -> Result<(), AppError> {
     let system = |what| move |cause| AppError::System { what, cause };
     let bound = Bound::open(&settings, passed::take()?)?;
     let keyring = Keyring::open(&settings.edge.tls)?;
@@ -125,7 +131,6 @@ pub fn run(settings: Settings, file: Option<PathBuf>, set_level: SetLevel) -> Re
     let journal = open_journal(&settings);
     let settings = Arc::new(settings);
     let now = deadline::now();
-    let ledger = Ledger::default();
     let (origin, watched) = Origin::open(
         settings.clone(),
         address.clone(),

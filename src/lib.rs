@@ -12,7 +12,7 @@
 //!
 //! | room | what it knows | what it may use |
 //! |---|---|---|
-//! | [`ground`] | addresses, deadlines, the drain, failures, every number we utter | nothing of ours |
+//! | [`ground`] | addresses, deadlines, the drain, failures, every number we utter, the colours of a terminal | nothing of ours |
 //! | [`config`] | what the TOML said, what is so, and what follows from that | ground |
 //! | [`edge`] | clients, but not what a request is for: it is given a [`edge::Handler`] | config, ground |
 //! | [`exchange`] | one request and its answer | the handle [`origin::Origin`], config, ground |

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Files that judge and decide, and touch nothing.
-const PURE: [&str; 56] = [
+const PURE: [&str; 58] = [
     "src/bundled/caching.rs",
     "src/bundled/cgi/environment.rs",
     "src/bundled/cgi/reply.rs",
@@ -76,6 +76,8 @@ const PURE: [&str; 56] = [
     "src/config/proof/contradictions.rs",
     "src/config/proof/detection.rs",
     "src/config/proof/mod.rs",
+    "src/config/proof/outages.rs",
+    "src/config/proof/programs.rs",
     "src/config/proof/recovery.rs",
     "src/config/proof/room.rs",
     "src/config/proof/told.rs",

@@ -17,8 +17,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 
 use crate::config::settings;
 use crate::ground::deadline::Deadline;
+use crate::ground::failure::Failure;
 use crate::ground::ledger::{Count, Ledger};
-use crate::ground::spans::{self, Exchanged, Spans, Step, Takings};
+use crate::ground::spans::{self, Exchanged, Spans, Step, Takings, Visited};
 use post::Post;
 
 /// Keeps the collector told; dropping it waits a moment for the last exchanges.
@@ -140,25 +141,46 @@ fn spans_of(exchange: &Exchanged) -> Vec<SpanData> {
             after,
             length,
         } = *step;
-        let is_visit = name == "origin";
-        let id = match is_visit {
-            // The origin was told this one.
-            true => trail.visit(),
-            false => trail.below(nth),
-        };
         let from = begun + after;
         let times = (from, from + length);
-        let mut it = span(exchange, (id, trail.span), name.to_owned(), times);
-        if is_visit {
-            it.span_kind = SpanKind::Client;
-            it.attributes = vec![KeyValue::new(
-                "http.request.method",
-                method(exchange).to_owned(),
-            )];
-        }
-        spans.push(it);
+        let id = trail.below(nth);
+        spans.push(span(exchange, (id, trail.span), name.to_owned(), times));
     }
+    let visits = exchange.visits.iter();
+    spans.extend(visits.map(|visit| visited(exchange, visit, begun)));
     spans
+}
+
+/// The span of one visit, of which the origin was told.
+fn visited(exchange: &Exchanged, visit: &Visited, begun: SystemTime) -> SpanData {
+    let trail = &exchange.trail;
+    let from = begun + visit.after;
+    let times = (from, from + visit.length);
+    let ids = (trail.visit(visit.attempt), trail.span);
+    let mut it = span(exchange, ids, "origin".to_owned(), times);
+    it.span_kind = SpanKind::Client;
+    let failure = visit.failure.as_ref();
+    let end = failure.map_or("answered".to_owned(), Failure::to_string);
+    it.attributes = vec![
+        KeyValue::new("http.request.method", known(method(exchange))),
+        KeyValue::new("leeward.generation", number(visit.generation)),
+        KeyValue::new("leeward.attempt", number(visit.attempt + 1)),
+        KeyValue::new("leeward.end", end.clone()),
+    ];
+    if visit.attempt > 0 {
+        let again = KeyValue::new("http.request.resend_count", number(visit.attempt));
+        it.attributes.push(again);
+    }
+    if let Some(failure) = failure {
+        let phase = failure.phase.word();
+        it.attributes.push(KeyValue::new("error.type", phase));
+        it.status = Status::error(end);
+    }
+    it
+}
+
+fn number(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 fn span(
@@ -202,19 +224,20 @@ fn method(exchange: &Exchanged) -> &str {
     }
 }
 
+/// A method as an attribute has it.
+fn known(method: &str) -> String {
+    match method {
+        "HTTP" => "_OTHER".to_owned(),
+        method => method.to_owned(),
+    }
+}
+
 fn attributes(exchange: &Exchanged) -> Vec<KeyValue> {
     let target = exchange.request.split_once(' ').map_or("", |(_, it)| it);
     let (path, query) = target.split_once('?').unzip();
-    let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let (received, given) = exchange.bytes;
     let mut it = vec![
-        KeyValue::new(
-            "http.request.method",
-            match method(exchange) {
-                "HTTP" => "_OTHER".to_owned(),
-                method => method.to_owned(),
-            },
-        ),
+        KeyValue::new("http.request.method", known(method(exchange))),
         KeyValue::new("url.scheme", "https"),
         KeyValue::new("url.path", path.unwrap_or(target).to_owned()),
         KeyValue::new("network.protocol.name", "http"),
@@ -266,6 +289,7 @@ fn status(exchange: &Exchanged) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::failure::{Cause, Phase};
     use crate::ground::trail::Trail;
 
     fn exchange(request: &str, status: u16, end: &'static str) -> Exchanged {
@@ -275,11 +299,14 @@ mod tests {
             parent: Some(3),
             ..Trail::default()
         };
-        let step = Step {
-            name: "origin",
+        let visit = |attempt, failure| Visited {
+            attempt,
+            generation: 4 + attempt,
             after: Duration::from_millis(1),
             length: Duration::from_millis(2),
+            failure,
         };
+        let broken = Failure::origin(Phase::FirstByte, Cause::Refused);
         Exchanged {
             trail,
             request: request.into(),
@@ -288,7 +315,8 @@ mod tests {
             client: ([192, 0, 2, 7], 5).into(),
             begun: Instant::now(),
             total: Duration::from_millis(4),
-            steps: vec![step],
+            steps: Vec::new(),
+            visits: vec![visit(0, Some(broken)), visit(1, None)],
             status: Some(status),
             end,
             why: Some("it is so".to_owned()),
@@ -307,11 +335,27 @@ mod tests {
     fn the_visits_span_is_the_one_the_origin_was_told() {
         let told = exchange("GET /a?b=c", 200, "done");
         let spans = spans_of(&told);
-        assert_eq!(spans.len(), 2);
+        assert_eq!(spans.len(), 3);
         assert_eq!(spans[0].parent_span_id, SpanId::from(3));
         assert_eq!(spans[1].parent_span_id, SpanId::from(2));
-        let visit = SpanId::from(told.trail.visit());
-        assert_eq!(spans[1].span_context.span_id(), visit);
+        for (span, attempt) in spans[1..].iter().zip(0..) {
+            let mut trail = told.trail.clone();
+            trail.attempt = attempt;
+            trail.is_told = true;
+            let fields = trail.fields().collect::<Vec<_>>();
+            let parent = fields.iter().find(|(name, _)| name == "traceparent");
+            let parent = String::from_utf8_lossy(parent.unwrap().1.bytes()).into_owned();
+            let id = span.span_context.span_id().to_string();
+            assert!(parent.contains(&id), "{parent} is not {id}");
+        }
+        assert_ne!(spans[1].span_context, spans[2].span_context);
+        assert_eq!(value(&spans[1], "leeward.generation").as_deref(), Some("4"));
+        assert_eq!(value(&spans[2], "leeward.attempt").as_deref(), Some("2"));
+        assert_eq!(value(&spans[2], "leeward.end").as_deref(), Some("answered"));
+        assert_eq!(
+            value(&spans[1], "error.type").as_deref(),
+            Some("first_byte")
+        );
         assert_eq!(value(&spans[0], "url.path").as_deref(), Some("/a"));
         assert_eq!(value(&spans[0], "url.query").as_deref(), Some("b=c"));
         assert_eq!(value(&spans[0], "leeward.held").as_deref(), Some("true"));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{BAD_CONFIG, FINE, say};
+use super::{BAD_CONFIG, FINE, say, terminal};
 use crate::config::proof::Proof;
 use crate::config::{self, Settings, settings::Process};
 use crate::edge::tls::Keyring;
@@ -64,10 +64,8 @@ pub fn check(file: &Path, form: Form) -> u8 {
     match form {
         Form::People => {
             say(&good(file, &settings));
-            say(&format!(
-                "\n{}",
-                Proof::of(&settings).for_people().trim_end()
-            ));
+            let proof = Proof::of(&settings).for_people(terminal::ink());
+            say(&format!("\n{}", proof.trim_end()));
         }
         Form::Programs => say(&format!("{:#}", Proof::of(&settings).for_programs())),
         Form::Effective => say(config::effective(&settings).trim_end()),

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::ask::{NoAnswer, USUAL, ask};
-use super::{BAD_CONFIG, FAILED, FINE, say};
+use super::{BAD_CONFIG, FAILED, FINE, say, terminal};
 use crate::config;
+use crate::ground::ink::{Ink, Tone};
 use crate::origin::{journal, records};
 use crate::status::story;
 
@@ -119,8 +120,11 @@ fn list(place: &Place, json: bool) -> Result<String, String> {
     }
     Ok(match (incidents.is_empty(), more) {
         (true, _) => "no incidents".to_owned(),
-        (false, 0) => story::lines(incidents),
-        (false, more) => format!("{}and {more} older ones", story::lines(incidents)),
+        (false, 0) => with_heads(&story::lines(incidents), terminal::ink()),
+        (false, more) => {
+            let lines = with_heads(&story::lines(incidents), terminal::ink());
+            format!("{lines}and {more} older ones")
+        }
     })
 }
 
@@ -145,7 +149,19 @@ fn one(place: &Place, asked: &str, json: bool) -> Result<String, String> {
     }
     let incident: Value = serde_json::from_slice(&text)
         .map_err(|error| format!("its file cannot be understood: {error}"))?;
-    Ok(story::render(&incident))
+    let story = story::render(&incident);
+    let (sentence, rest) = story.split_once('\n').unwrap_or((&story, ""));
+    let sentence = terminal::ink().tell(Tone::Bold, sentence);
+    Ok(format!("{sentence}\n{rest}"))
+}
+
+/// The same lines, those that are not indented in bold: each begins an incident.
+fn with_heads(lines: &str, ink: Ink) -> String {
+    let told = lines.lines().map(|line| match line.starts_with(' ') {
+        true => format!("{line}\n"),
+        false => format!("{}\n", ink.tell(Tone::Bold, line)),
+    });
+    told.collect()
 }
 
 fn names(directory: &Path) -> Result<Vec<String>, String> {

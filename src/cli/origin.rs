@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BAD_USAGE, FAILED, FINE, log};
@@ -74,7 +75,7 @@ pub fn origin(line: Line) -> u8 {
         );
         return BAD_USAGE;
     };
-    let (_log, _) = log::begin(&settings::Log::default());
+    let (_log, _) = log::begin(&settings::Log::default(), Arc::default());
     match bundled::serve(line.options(listen)) {
         Ok(()) => FINE,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{BAD_CONFIG, FAILED, FINE, log};
 use crate::app;
 use crate::config::{self, Settings};
+use crate::ground::ledger::Ledger;
 
 /// Runs until a signal ends it.
 pub fn run(file: Option<PathBuf>) -> u8 {
@@ -18,8 +19,10 @@ pub fn run(file: Option<PathBuf>) -> u8 {
             }
         },
     };
-    let (_log, level) = log::begin(&settings.log);
-    match app::run(settings, file, Box::new(move |log| level.take(log))) {
+    let ledger = Ledger::default();
+    let (_log, level) = log::begin(&settings.log, ledger.open());
+    let set_level = Box::new(move |log: &_| level.take(log));
+    match app::run(settings, file, ledger, set_level) {
         Ok(()) => FINE,
         Err(error) => {
             eprintln!("leeward: {error}");

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use rustix::termios::tcgetwinsize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::status::terminal::Ink;
+use crate::ground::ink::Ink;
 
 /// Whether what is printed may be coloured: on a terminal that is not dumb, unless NO_COLOR asks for none
 /// (<https://no-color.org>).

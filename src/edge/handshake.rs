@@ -102,6 +102,12 @@ fn refusal(error: &std::io::Error) -> Option<String> {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             Some("nobody in edge.tls.clients.ca has signed it".to_owned())
         }
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => Some("it has expired".to_owned()),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => Some("it is not valid yet".to_owned()),
         rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
         rustls::Error::NoCertificatesPresented => Some("it shows none".to_owned()),
         _ => None,

@@ -24,10 +24,11 @@ use crate::config::fixed::NOTICING;
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Party, Phase};
 use crate::ground::ledger::{Count, Span};
+use crate::ground::spans::Visited;
 use crate::origin::{Gate, Generation, OriginSlot, Reading, Visit};
 use sent::Sent;
 
-pub use sent::{Answer, Course};
+pub use sent::{Answer, Course, Since};
 
 /// Whether a kept connection was closed by the origin, as it may be at any moment. Only what can be sent again
 /// without harm is sent over one.
@@ -67,6 +68,7 @@ pub fn send(
         steps: Steps::default(),
         replays: 0,
         was_replayed: false,
+        tried: Vec::new(),
         course: course.clone(),
     };
     Sent::begin(errand.run(), course)
@@ -86,6 +88,8 @@ struct Errand {
     is_fresh: bool,
     replays: u32,
     was_replayed: bool,
+    /// Visits that came to nothing.
+    tried: Vec<Visited>,
     course: Arc<Course>,
 }
 
@@ -150,11 +154,13 @@ impl Errand {
                 Err(_) if self.course.is_alone.load(Ordering::Relaxed) => return,
                 Err(missed) if was_closed(&missed) && !self.is_fresh => {
                     self.is_fresh = true;
+                    self.tried(missed.failure);
                     kept = live(slot, &gate);
                 }
                 Err(missed) if self.may_go_again(&missed) => {
                     self.wait.come_back();
                     self.go_again(&missed, &mut gate).await;
+                    self.tried(missed.failure);
                     kept = live(slot, &gate);
                 }
                 Err(missed) => return self.fail(missed.failure),
@@ -190,7 +196,7 @@ impl Errand {
         let visit = self.thread.page.enter(self.request.clone(), id);
         let begun = deadline::now();
         let visits = self.visits();
-        let course = &self.course;
+        let (course, tried) = (&self.course, &self.tried);
         let waited = self.steps;
         let steps = || {
             let connected = visit.connected_at();
@@ -207,6 +213,7 @@ impl Errand {
                 result: Ok((head, reader)),
                 visits,
                 steps: steps(),
+                tried: tried.clone(),
                 course: None,
             });
         };
@@ -315,6 +322,19 @@ impl Errand {
         tracing::info!(request = &*self.request, because = %missed.failure, "sent to the origin again");
     }
 
+    /// A visit came to nothing, and there is to be another.
+    fn tried(&mut self, failure: Failure) {
+        let trail = &mut self.taken.head.trail;
+        self.tried.push(Visited {
+            attempt: trail.attempt,
+            generation: self.steps.generation.unwrap_or_default(),
+            after: self.steps.wait.unwrap_or_default(),
+            length: self.steps.origin.unwrap_or_default(),
+            failure: Some(failure),
+        });
+        trail.attempt += 1;
+    }
+
     fn fail(&self, failure: Failure) {
         if failure.phase == Phase::Queue {
             self.thread.page.shed();
@@ -323,6 +343,7 @@ impl Errand {
             result: Err(failure),
             visits: self.visits(),
             steps: self.steps,
+            tried: self.tried.clone(),
             course: None,
         });
     }

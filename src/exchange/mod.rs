@@ -265,7 +265,7 @@ impl Serving {
         };
         let request = outcome.request().clone();
         let answer = errand::send(self.0.clone(), taken, terms, request).await;
-        outcome.visited(answer.visits, answer.steps);
+        outcome.visited(answer.visits, answer.steps, answer.tried);
         outcome.goes_on(answer.course);
         match answer.result {
             Ok((head, reader)) => {

@@ -1,5 +1,7 @@
 //! How an exchange ended: exactly one outcome each, counted and logged when the last of it is dropped.
 
+mod trace;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use crate::ground::deadline;
 use crate::ground::failure::{Cause, Failure, Party};
 use crate::ground::fate::Fate;
 use crate::ground::ledger::{Class, Count, Span};
-use crate::ground::spans::{Exchanged, Step};
+use crate::ground::spans::Visited;
 use crate::ground::trail::{RequestId, Trail};
 
 /// The record of one exchange. It is told when this is dropped, whoever holds it then.
@@ -38,6 +40,8 @@ pub struct Outcome {
     bytes: u64,
     end: End,
     visits: Visits,
+    /// Visits that came to nothing.
+    tried: Vec<Visited>,
     /// Where to learn what it went through since it was answered.
     course: Option<Arc<Course>>,
 }
@@ -134,6 +138,7 @@ impl Outcome {
             bytes: 0,
             end: End::ClientLeft,
             visits: Visits::default(),
+            tried: Vec::new(),
             course: None,
         }
     }
@@ -162,10 +167,11 @@ impl Outcome {
         &self.trail
     }
 
-    /// The origin has been asked; these are the parts so far.
-    pub fn visited(&mut self, visits: Visits, steps: Steps) {
+    /// The origin has been asked, before that in vain as often as it was `tried`; these are the parts so far.
+    pub fn visited(&mut self, visits: Visits, steps: Steps, tried: Vec<Visited>) {
         self.visits = visits;
         self.steps = steps;
+        self.tried = tried;
     }
 
     /// Its answer goes on behind its head; `course` tells how.
@@ -252,17 +258,16 @@ impl Drop for Outcome {
         tally.count(Count::ExchangesEnded);
         tally.add(Count::BytesToClients, self.bytes);
         tally.time(Span::Total, total);
-        let visits = match &self.course {
-            Some(course) => self.visits.and(course.since()),
-            None => self.visits,
-        };
+        let since = self.course.as_ref().map(|course| course.since());
+        let since = since.unwrap_or_default();
+        let visits = self.visits.and(since.visits);
         if self.is_logged(visits, total) {
             self.log(visits, total);
         }
         if let Some(spans) = self.thread.shared.spans.as_ref()
             && self.trail.is_sampled
         {
-            spans.tell(self.exchanged(visits, total));
+            spans.tell(self.exchanged(visits, since, total));
         }
     }
 }
@@ -317,59 +322,6 @@ impl Outcome {
             request_id = self.trail.id.told().map(tracing::field::display::<&RequestId>),
             why = self.why(),
         );
-    }
-
-    fn exchanged(&self, visits: Visits, total: Duration) -> Exchanged {
-        let marks = [
-            ("held", visits.was_held),
-            ("replayed", visits.was_replayed),
-            ("continued", visits.was_continued),
-        ];
-        let marks = marks.into_iter().filter(|(_, is_so)| *is_so);
-        Exchanged {
-            trail: self.trail.clone(),
-            request: self.request.clone(),
-            http: number(self.version),
-            tls: self.client.tls,
-            client: self.client.addr.0,
-            begun: self.begun,
-            total,
-            steps: self.told_steps(total),
-            status: self.status.map(|status| status.as_u16()),
-            end: self.word(),
-            why: self.why(),
-            bytes: (self.received.bytes(), self.bytes),
-            generation: self.steps.generation,
-            marks: marks.map(|(mark, _)| mark).collect(),
-        }
-    }
-
-    /// What it went through, one behind the other but for the connect, which is within the visit.
-    fn told_steps(&self, total: Duration) -> Vec<Step> {
-        let mut steps = Vec::with_capacity(6);
-        let mut put = |name, after, length: Option<Duration>| {
-            steps.extend(length.map(|length| Step {
-                name,
-                after,
-                length,
-            }));
-        };
-        let whole = self.intake.unwrap_or_default();
-        put("intake", Duration::ZERO, self.intake);
-        let wait = self.steps.wait.unwrap_or_default();
-        let mut queue = Some((whole, whole + wait)).filter(|_| self.steps.wait.is_some());
-        if let Some(Held { after, length }) = self.steps.hold {
-            put("hold", whole + after, Some(length));
-            queue = Some((whole + after + length, whole + wait));
-        }
-        if let Some((begun, ended)) = queue {
-            put("queue", begun, ended.checked_sub(begun));
-        }
-        put("connect", whole + wait, self.steps.connect);
-        put("origin", whole + wait, self.steps.origin);
-        let respond = self.respond(total);
-        put("respond", total - respond.unwrap_or_default(), respond);
-        steps
     }
 
     /// From the answer's head to its end.

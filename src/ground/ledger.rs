@@ -75,6 +75,10 @@ pub enum Count {
     SpansDropped,
     /// Exchanges that it did not take.
     SpansFailed,
+    /// Lines of the log that were lost: its reader is too slow.
+    LinesLost,
+    /// Lines of the log that were withheld because they repeat: they are told of by their number.
+    LinesWithheld,
     /// Requests that got no good answer because of the origin, by reason.
     Lost(Loss),
 }
@@ -87,7 +91,7 @@ pub const BOUNDS: [f64; 20] = [
 ];
 
 const PHASES: usize = Phase::ALL.len();
-const PLAIN: usize = 28;
+const PLAIN: usize = 30;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
 /// One thread's own numbers.
@@ -252,6 +256,8 @@ impl Count {
             Self::SpansDropped => 25,
             Self::SpansFailed => 26,
             Self::ClientsUnproven => 27,
+            Self::LinesLost => 28,
+            Self::LinesWithheld => 29,
             Self::ClientTimeout(phase) => PLAIN + phase as usize,
             Self::OriginTimeout(phase) => PLAIN + PHASES + phase as usize,
             Self::Answered(class) => PLAIN + 2 * PHASES + class as usize,
@@ -295,6 +301,8 @@ mod tests {
             Count::SpansSent,
             Count::SpansDropped,
             Count::SpansFailed,
+            Count::LinesLost,
+            Count::LinesWithheld,
         ];
         all.extend(Phase::ALL.map(Count::ClientTimeout));
         all.extend(Phase::ALL.map(Count::OriginTimeout));

@@ -7,6 +7,7 @@ pub mod drain;
 pub mod failure;
 pub mod fate;
 pub mod heartbeat;
+pub mod ink;
 pub mod ledger;
 pub mod published;
 pub mod random;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::failure::Failure;
 use super::ledger::{Count, Tally};
 use super::trail::Trail;
 
@@ -52,8 +53,10 @@ pub struct Exchanged {
     pub begun: Instant,
     /// From then to its end.
     pub total: Duration,
-    /// What it went through, in order.
+    /// What it went through beside its visits, in order.
     pub steps: Vec<Step>,
+    /// Its visits to the origin, the first first.
+    pub visits: Vec<Visited>,
     /// What the client was answered.
     pub status: Option<u16>,
     /// How it ended, in one word.
@@ -71,12 +74,27 @@ pub struct Exchanged {
 /// A part of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// `intake`, `hold`, `queue`, `connect`, `origin` or `respond`.
+    /// `intake`, `hold`, `queue`, `connect` or `respond`.
     pub name: &'static str,
     /// From the head of the request to its begin.
     pub after: Duration,
     /// How long it took.
     pub length: Duration,
+}
+
+/// One visit to the origin.
+#[derive(Debug, Clone)]
+pub struct Visited {
+    /// How many came before it.
+    pub attempt: u64,
+    /// The generation that was asked.
+    pub generation: u64,
+    /// From its errand's begin to its own, or from the head of the request.
+    pub after: Duration,
+    /// To the head of its answer, or to its end where there was none.
+    pub length: Duration,
+    /// Why it came to nothing, or to a part.
+    pub failure: Option<Failure>,
 }
 
 /// So many records may wait for the collector, of about 600 bytes each.
@@ -180,6 +198,7 @@ mod tests {
             begun: Instant::now(),
             total: Duration::ZERO,
             steps: Vec::new(),
+            visits: Vec::new(),
             status: None,
             end: "done",
             why: None,

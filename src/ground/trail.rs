@@ -21,6 +21,8 @@ pub struct Trail {
     pub is_told: bool,
     /// The id of the request.
     pub id: RequestId,
+    /// How many visits to the origin came before the one that is told of it.
+    pub attempt: u64,
 }
 
 /// The id of a request.
@@ -103,6 +105,7 @@ impl Trail {
             is_sampled,
             is_told: parent.is_some() || making.one_in.is_some(),
             id,
+            attempt: 0,
         }
     }
 
@@ -120,12 +123,12 @@ impl Trail {
         }
     }
 
-    /// The span of the visit to the origin, below which the origin's own spans are.
-    pub fn visit(&self) -> u64 {
-        self.below(0)
+    /// The span of the visit to the origin that comes after so many, below which the origin's own spans are.
+    pub fn visit(&self, attempt: u64) -> u64 {
+        self.below(attempt << 8)
     }
 
-    /// The `nth` span below the exchange's own.
+    /// The `nth` span below the exchange's own, from 1 to 255.
     pub fn below(&self, nth: u64) -> u64 {
         Random(self.span.wrapping_add(nth)).draw() | 1
     }
@@ -145,7 +148,7 @@ impl Trail {
         it.put(b"00-");
         it.digits(self.trace, 32);
         it.put(b"-");
-        it.digits(u128::from(self.visit()), 16);
+        it.digits(u128::from(self.visit(self.attempt)), 16);
         it.put(b"-");
         it.digits(u128::from(self.is_sampled), 2);
         it
@@ -273,8 +276,8 @@ mod tests {
         let (front, back) =
             said[1].split_at("traceparent: 00-0af7651916cd43dd8448eb211c80319c-".len());
         assert_eq!(front, "traceparent: 00-0af7651916cd43dd8448eb211c80319c-");
-        assert_eq!(back, format!("{:016x}-01", it.visit()));
-        assert_ne!(it.visit(), 0xb7ad_6b71_6920_3331);
+        assert_eq!(back, format!("{:016x}-01", it.visit(0)));
+        assert_ne!(it.visit(0), 0xb7ad_6b71_6920_3331);
     }
 
     #[test]

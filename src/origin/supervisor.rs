@@ -134,6 +134,7 @@ pub async fn run(mut watch: Watch, mut drain: Drain) {
             Next::Change(Change::Exited) => supervisor.take(Event::Exited).await,
             Next::Change(Change::Ended) => supervisor.part().await,
             Next::Change(Change::Known) => supervisor.recognise(),
+            Next::Change(Change::Seen) => supervisor.see(),
             Next::Change(Change::Rests) => supervisor.rest(),
             Next::Standby(noticed) => supervisor.attend(noticed).await,
             Next::StanceOver => supervisor.resume(),

@@ -99,7 +99,7 @@ impl Routes {
             return match request.method() {
                 &Method::POST => match verbs::admit(via, headers, self.token.as_deref()) {
                     Ok(()) => self.reload().await,
-                    Err(why) => refuse(&why),
+                    Err(why) => refuse(&why, request.uri().path()),
                 },
                 _ => not_allowed("this is done by POST\n", "POST"),
             };
@@ -107,7 +107,8 @@ impl Routes {
         match (verbs::verb(request.uri()), request.method()) {
             (Some(verb), &Method::POST) => {
                 let admitted = verbs::admit(via, headers, self.token.as_deref());
-                self.carry_out(admitted.and(verb)).await
+                self.carry_out(admitted.and(verb), request.uri().path())
+                    .await
             }
             (Some(_), _) => not_allowed("this is done by POST\n", "POST"),
             (None, &Method::GET | &Method::HEAD) => self.tell(request.uri().path(), headers).await,
@@ -115,10 +116,10 @@ impl Routes {
         }
     }
 
-    async fn carry_out(&self, verb: Result<Verb, Refused>) -> Answer {
+    async fn carry_out(&self, verb: Result<Verb, Refused>, path: &str) -> Answer {
         let verb = match verb {
             Ok(verb) => verb,
-            Err(why) => return refuse(&why),
+            Err(why) => return refuse(&why, path),
         };
         match self.source.origin.wish(verb, Deadline::within(WISH)).await {
             Ok(done) => {
@@ -225,7 +226,9 @@ fn refused(status: StatusCode, why: &str) -> Answer {
     said(status, JSON, format!("{text}\n"))
 }
 
-fn refuse(why: &Refused) -> Answer {
+fn refuse(why: &Refused, path: &str) -> Answer {
+    // Somebody may be trying tokens; the path is that of a verb, and nothing else is theirs.
+    tracing::warn!("an order over the network was refused: POST {path}: {why}");
     let status = match why {
         Refused::NoToken => StatusCode::FORBIDDEN,
         Refused::Unauthorized => StatusCode::UNAUTHORIZED,

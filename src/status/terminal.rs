@@ -6,16 +6,8 @@ use serde_json::Value;
 
 use super::snapshot::Fate;
 use super::words::{about, bytes, counted, grown, length, loss, moment, number, quarantined};
+use crate::ground::ink::{Ink, Tone};
 use crate::origin::{Care, State};
-
-/// With what it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ink {
-    /// As text alone, so that it can be piped.
-    Plain,
-    /// With the colours of a terminal (ECMA-48, 8.3.117), never colours alone.
-    Coloured,
-}
 
 /// The text, its last line ended. What the JSON lacks is left out: it may come from another version of Leeward.
 pub fn render(json: &Value, ink: Ink) -> String {
@@ -40,7 +32,7 @@ fn head(text: &mut String, json: &Value, ink: Ink) {
     let origin = &json["origin"];
     let word = plain(origin["state"].as_str().unwrap_or("unknown"));
     let state = State::ALL.into_iter().find(|state| state.word() == word);
-    let (begin, end) = ink.around(state.map_or(BOLD, colour));
+    let (begin, end) = ink.around(state.map_or(Tone::Bold, tone));
     let _ = write!(text, "{begin}{}{end}", word.to_uppercase());
     if let Some(lasted) = origin["for_seconds"].as_f64() {
         let _ = write!(text, " for {}", length(lasted));
@@ -245,33 +237,20 @@ impl Rows {
     fn write_in(&self, text: &mut String, ink: Ink) {
         let width = self.0.iter().map(|(label, _)| label.len()).max();
         let width = width.unwrap_or_default();
-        let (begin, end) = ink.around(FAINT);
+        let (begin, end) = ink.around(Tone::Faint);
         for (label, value) in &self.0 {
             let _ = writeln!(text, "{begin}{label:<width$}{end}  {value}");
         }
     }
 }
 
-const BOLD: &str = "\x1b[1m";
-const FAINT: &str = "\x1b[2m";
-
-/// The colour of a state, as on the page.
-fn colour(state: State) -> &'static str {
+/// The tone of a state, as on the page.
+fn tone(state: State) -> Tone {
     match state {
-        State::Ready => "\x1b[1;32m",
-        State::Starting | State::Stopping | State::Backoff => "\x1b[1;34m",
-        State::Suspect | State::Maintenance => "\x1b[1;33m",
-        State::Hung | State::Degraded => "\x1b[1;31m",
-    }
-}
-
-impl Ink {
-    /// What begins and ends a piece of this colour.
-    fn around(self, colour: &'static str) -> (&'static str, &'static str) {
-        match self {
-            Self::Plain => ("", ""),
-            Self::Coloured => (colour, "\x1b[0m"),
-        }
+        State::Ready => Tone::Good,
+        State::Starting | State::Stopping | State::Backoff => Tone::Passing,
+        State::Suspect | State::Maintenance => Tone::Doubtful,
+        State::Hung | State::Degraded => Tone::Bad,
     }
 }
 
@@ -354,7 +333,7 @@ mod tests {
             "{coloured}"
         );
         let mut bare = coloured;
-        for colour in ["\x1b[1;31m", FAINT, "\x1b[0m"] {
+        for colour in ["\x1b[1;31m", "\x1b[2m", "\x1b[0m"] {
             bare = bare.replace(colour, "");
         }
         assert_eq!(bare, render(&json, Ink::Plain));

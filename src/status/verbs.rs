@@ -67,12 +67,22 @@ pub(super) fn admit(via: Via, headers: &HeaderMap, token: Option<&str>) -> Resul
         return Ok(());
     }
     let token = token.ok_or(Refused::NoToken)?;
-    let said = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-    let said = said.and_then(|said| said.strip_prefix(b"Bearer "));
+    let mut said = headers.get_all(AUTHORIZATION).iter();
+    // Of several, nobody knows which is meant.
+    let only = said.next().filter(|_| said.next().is_none());
+    let said = only.and_then(|said| bearer(said.as_bytes()));
     match said.is_some_and(|said| is_same(said, token.as_bytes())) {
         true => Ok(()),
         false => Err(Refused::Unauthorized),
     }
+}
+
+/// What is behind the name of the scheme, which is written in letters of either case (RFC 9110, section 11.1).
+fn bearer(said: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = said.split_at_checked(b"Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
 }
 
 /// Takes as long for a near miss as for a far one.
@@ -173,6 +183,9 @@ mod tests {
         assert_eq!(may(&headers), Err(Refused::Unauthorized));
         for (said, wanted) in [
             ("Bearer secret", Ok(())),
+            ("bearer secret", Ok(())),
+            ("BEARER  secret", Ok(())),
+            ("Bearersecret", Err(Refused::Unauthorized)),
             ("Bearer secre", Err(Refused::Unauthorized)),
             ("Bearer secrets", Err(Refused::Unauthorized)),
             ("Bearer ", Err(Refused::Unauthorized)),
@@ -181,5 +194,8 @@ mod tests {
             headers.insert(AUTHORIZATION, said.parse().unwrap());
             assert_eq!(may(&headers), wanted, "{said}");
         }
+        headers.insert(AUTHORIZATION, "Bearer secret".parse().unwrap());
+        headers.append(AUTHORIZATION, "Bearer other".parse().unwrap());
+        assert_eq!(may(&headers), Err(Refused::Unauthorized), "two of them");
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use leeward::config;
 use leeward::config::proof::Proof;
+use leeward::ground::ink::Ink;
 
 use super::{documented, files, known, shipped, uncommented};
 
@@ -21,7 +22,7 @@ fn what_follows_is_told_word_by_word() {
     for path in &all {
         let settings = config::load(path).unwrap_or_else(|error| panic!("{error}"));
         let proof = Proof::of(&settings);
-        let mut said = proof.for_people();
+        let mut said = proof.for_people(Ink::Plain);
         if path.file_stem().is_some_and(|name| name == "default") {
             said.push_str(&format!("\n{:#}\n", proof.for_programs()));
         }

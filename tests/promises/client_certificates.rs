@@ -57,15 +57,41 @@ fn a_client_shows_a_certificate_or_is_refused_and_the_origin_is_told_whose_it_is
         "nobody in edge.tls.clients.ca has signed it",
     );
     let expired = authority.sign(&["alice"], -90, -2);
-    is_refused(&leeward, Some(&expired), "certificate expired");
+    is_refused(&leeward, Some(&expired), "it has expired");
+    let early = authority.sign(&["alice"], 2, 90);
+    is_refused(&leeward, Some(&early), "it is not valid yet");
     let text = leeward.status_get("/status.json").text();
     let status: Value = serde_json::from_str(&text).expect("a snapshot");
-    assert_eq!(status["traffic"]["connections"]["clients_unproven"], 3);
+    assert_eq!(status["traffic"]["connections"]["clients_unproven"], 4);
     let metrics = leeward.status_get("/metrics").text();
     assert!(
-        metrics.contains("leeward_clients_unproven_total 3"),
+        metrics.contains("leeward_clients_unproven_total 4"),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_crowd_whose_certificates_are_not_taken_cannot_fill_the_log() {
+    let (home, authority) = (home(), Authority::named("Client CA"));
+    let ca = home.path().join("ca.pem");
+    fs::write(&ca, authority.pem()).expect("a file");
+    let mut leeward = with(&format!("ca = {ca:?}\n"));
+    for _ in 0..50 {
+        ask(&leeward, None).expect_err("no answer");
+    }
+    let unproven = "leeward_clients_unproven_total 50";
+    let begun = Instant::now();
+    while !leeward.status_get("/metrics").text().contains(unproven) {
+        assert!(begun.elapsed() < DUE, "it is not counted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(leeward.terminate().success());
+    let told = leeward.stderr();
+    let more =
+        "and 30 more like this in the last 60 s: client, handshake: its certificate is not taken";
+    assert!(told.contains(more), "{told}");
+    let lines = told.matches("its certificate is not taken: it shows none");
+    assert_eq!(lines.count(), 21, "20 and the one that tells of the rest");
 }
 
 /// Who resumes a session is not verified again by rustls: so sessions end with a change of the lists.

@@ -1,5 +1,7 @@
 //! What a user meets on the command line.
 
+use std::process::{Command, Stdio};
+
 use crate::house::DUE;
 use crate::skip;
 use crate::support::h1;
@@ -165,6 +167,45 @@ fn a_certificate_that_cannot_be_read_is_a_fault_of_the_configuration() {
         told.contains("edge.tls.certificate = \"/no/such.pem\""),
         "{told}"
     );
+}
+
+/// `script` (util-linux) gives the program a terminal.
+#[test]
+fn colours_are_for_terminals_that_take_them_and_for_people_who_want_them() {
+    if Command::new("script").arg("--version").output().is_err() {
+        skip!("script (util-linux) is not installed");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("leeward.toml");
+    std::fs::write(&file, "[hold]\ntimeout = \"12s\"\n").expect("the file");
+    let incident = r#"{"id":"20260101T000000.000Z-1-stopped","opened":"2026-01-01T00:00:00Z","sentence":"it is stopped"}"#;
+    let kept = directory.path().join("20260101T000000.000Z-1-stopped.json");
+    std::fs::write(kept, incident).expect("an incident");
+    let incidents = format!("incidents --directory {}", directory.path().display());
+    let said = [
+        (format!("check {}", file.display()), "\x1b[1;33mwarning"),
+        (format!("{incidents} last"), "\x1b[1mit is stopped"),
+        (incidents, "\x1b[1m2026-01-01"),
+    ];
+    for (line, coloured) in said {
+        let line = format!("{} {line}", env!("CARGO_BIN_EXE_leeward"));
+        let on_terminal = |term: &str, no_color: &str| {
+            let mut command = Command::new("script");
+            command.args(["-qec", &line, "/dev/null"]);
+            command.env("TERM", term).env("NO_COLOR", no_color);
+            let output = command.stdin(Stdio::null()).output();
+            text(&output.expect("it ran").stdout)
+        };
+        let told = on_terminal("xterm", "");
+        assert!(told.contains(coloured), "{line}: {told:?}");
+        for told in [on_terminal("xterm", "1"), on_terminal("dumb", "")] {
+            let bare = coloured.rsplit('m').next().expect("some text");
+            assert!(!told.contains('\x1b'), "{line}: {told:?}");
+            assert!(told.len() > bare.len(), "{line}: {told:?}");
+        }
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        assert!(!leeward(&words).stdout.contains(&0x1b), "{line}");
+    }
 }
 
 #[test]

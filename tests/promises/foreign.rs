@@ -186,6 +186,51 @@ fn a_stop_command_goes_before_signals_and_a_restart_command_does_both() {
     assert_eq!(calls[3..], ["restart"], "found by who listens: {calls:?}");
 }
 
+/// A master and its worker, which has the listener and hears no TERM; both are noted.
+const MASTER: &str = r#"#!/bin/sh
+echo "$1" >> @HERE@/calls
+case "$1" in
+start) rm -f @HERE@/pid
+    setsid sh -c '@AILING@ --ignore-term --listen @AT@ & echo $! > @HERE@/worker; echo $$ > @HERE@/pid; wait' \
+        </dev/null >/dev/null 2>&1 &
+    while [ ! -s @HERE@/pid ]; do sleep 0.01; done ;;
+stop) kill "$(cat @HERE@/pid)" ;;
+esac
+"#;
+
+/// Ends the last worker of such a service.
+struct Worker<'a>(&'a Service);
+
+impl Worker<'_> {
+    fn pid(&self) -> u32 {
+        let text = fs::read_to_string(self.0.place().join("worker"));
+        text.expect("a worker").trim().parse().expect("its number")
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if !is_gone(self.pid()) {
+            send(self.pid(), Signal::KILL);
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_outlives_its_master_is_ended_before_the_next_one_is_started() {
+    let service = Service::new("init", MASTER);
+    let stop = format!("{START}stop = [\"@HERE@/init\", \"stop\"]\n");
+    let worker = Worker(&service);
+    let leeward = service.guarded(&Standing::own(), &stop, SOON);
+    let (master, first) = (serving(&leeward), worker.pid());
+    done(&leeward, &["restart"]);
+    leeward.wait_log("outlives its main process", DUE);
+    assert_ne!(serving(&leeward), master);
+    assert!(is_gone(first), "the worker lives on");
+    assert_ne!(worker.pid(), first);
+    assert_eq!(service.calls(), ["start", "stop", "start"]);
+}
+
 /// One that only the operator's commands may end: Leeward is another user, without a privilege.
 #[test]
 fn what_leeward_may_not_signal_is_ended_by_the_command_for_it_or_told() {

@@ -11,6 +11,7 @@ use crate::skip;
 use crate::support::origin::holding_client;
 use crate::support::process::Running;
 use crate::support::standing::Standing;
+use crate::support::starving::Strain;
 use crate::support::{Leeward, Origin, free_port, h1, leeward};
 
 /// Hangs are sure sooner than by default, so that a test need not wait for it.
@@ -278,7 +279,16 @@ fn an_observed_origin_that_never_came_is_one_incident_until_it_comes() {
     let at = format!("127.0.0.1:{}", free_port());
     let more = "[restart]\nstartup = \"500ms\"\n";
     let before = Leeward::start_as(&Standing::own(), &configured(&at, more));
-    before.wait_log("incident opened", DUE);
+    let strain = Strain::begin();
+    if !before.says_within("incident opened", DUE) {
+        // Where there is no processor to spare, nobody is blamed for a late start; until it comes.
+        let now = told(&before);
+        assert!(strain.excuses(&now), "{now:#}");
+        let _origin = Origin::start_at(&at, &[]);
+        before.wait_log("to=\"ready\"", DUE);
+        assert!(incidents(&before).is_empty());
+        return;
+    }
     let incident = incidents(&before).remove(0);
     assert_eq!(incident["judgement"]["verdict"], "start-timed-out");
     let sentence = incident["sentence"].as_str().expect("a sentence");

@@ -58,6 +58,9 @@ fn what_is_changed_is_in_force_for_the_next_request_of_an_open_connection() {
     let taken = "taken: edge.limits.body, origin.probe, log.level, hold";
     assert!(said.contains("leeward.toml was read again"), "{said}");
     assert!(said.contains(taken), "{said}");
+    let told = leeward.stderr();
+    let made = told.matches("the certificate is self-signed").count();
+    assert_eq!(made, 1, "it was made at the start, and is kept");
     let answer = open
         .request("POST", "/", &[], &body)
         .expect("the connection is as it was");

@@ -106,6 +106,29 @@ fn a_collector_is_told_of_a_request_that_was_held_and_sent_again() {
     let status = attribute(whole, "http.response.status_code").expect("a status");
     assert_eq!(status.to_string().trim_matches('"'), "200");
     assert_eq!(attribute(whole, "url.query"), None, "queries are not told");
+    let mut visits: Vec<_> = spans.iter().filter(|it| it["name"] == "origin").collect();
+    visits.sort_by_key(|it| it["startTimeUnixNano"].to_string());
+    let [first, second] = visits[..] else {
+        panic!("two visits: {visits:#?}");
+    };
+    assert_ne!(first["spanId"], second["spanId"]);
+    for (visit, generation, end) in [
+        (first, "1", "origin, first_byte: "),
+        (second, "2", "answered"),
+    ] {
+        assert_eq!(visit["parentSpanId"], whole["spanId"], "{visit:#}");
+        let told = |key| attribute(visit, key).map(|it| it.to_string().replace('"', ""));
+        assert_eq!(told("leeward.generation").as_deref(), Some(generation));
+        assert_eq!(told("leeward.attempt").as_deref(), Some(generation));
+        assert!(
+            told("leeward.end").is_some_and(|it| it.starts_with(end)),
+            "{visit:#}"
+        );
+    }
+    assert_eq!(first["status"]["code"], 2, "an error: {first:#}");
+    assert_eq!(attribute(second, "error.type"), None, "{second:#}");
+    let ended = |span: &Value| span["endTimeUnixNano"].as_str().map(str::to_owned);
+    assert!(ended(first) <= second["startTimeUnixNano"].as_str().map(str::to_owned));
     let steps = ["intake", "hold", "queue", "connect", "origin", "respond"];
     for name in steps {
         let step = spans.iter().find(|it| it["name"] == name);

@@ -15,13 +15,14 @@ use crate::support::standing::Standing;
 use crate::verbs::{done, order};
 
 /// One service, whose state is in the directory of the script: `pid` once it ran, `stopped` when somebody stopped it,
-/// `always` where it is to come back by itself.
+/// `always` where it is to come back by itself, `hidden` where systemd does not know its main process, and `words` for its
+/// command line.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 cd @HERE@ || exit 1
 [ "$1" = show ] || echo "$*" >> calls
 start() {
     rm -f stopped pid
-    setsid sh -c 'echo $$ > pid; exec @AILING@ --listen @AT@' </dev/null >/dev/null 2>&1 &
+    setsid sh -c 'echo $$ > pid; exec @AILING@ --listen @AT@ $(cat words 2>/dev/null)' </dev/null >/dev/null 2>&1 &
     while [ ! -s pid ]; do sleep 0.01; done
 }
 pid=$(cat pid 2>/dev/null)
@@ -34,7 +35,8 @@ tell() {
 case "$1" in
 show)
     if [ -e unknown ]; then tell not-found inactive dead success 0
-    elif lives; then tell loaded active running success "$pid"
+    elif lives && [ -e hidden ]; then tell loaded active running success 0; echo "InvocationID=$pid"
+    elif lives; then tell loaded active running success "$pid"; echo "InvocationID=$pid"
     elif [ -e stopped ]; then tell loaded inactive dead success 0
     elif [ -e always ] && [ -n "$pid" ]; then
         tell loaded activating auto-restart signal 0; start
@@ -193,4 +195,43 @@ fn a_unit_that_leeward_may_not_kill_serves_again_when_it_answers() {
     send(pid, Signal::CONT);
     leeward.wait_log_nth("origin ready", 2, DUE);
     assert_eq!((serving(&leeward), service.pid()), (pid, pid));
+}
+
+/// Of a service whose main process systemd does not know, that is whoever listens, and nobody does at first.
+fn hidden(words: &str) -> Service {
+    let service = Service::new("systemctl", SYSTEMCTL);
+    fs::write(service.place().join("hidden"), "").expect("it can be written");
+    fs::write(service.place().join("words"), words).expect("it can be written");
+    service
+}
+
+#[test]
+fn a_unit_that_could_not_be_seen_is_known_once_it_can_be() {
+    let service = hidden("--start-delay-ms 300");
+    let leeward = guarded(&service);
+    leeward.wait_log("is there, but not to be seen: nobody listens", DUE);
+    leeward.wait_log("origin ready", DUE);
+    // It answered, which is not forgotten when it is seen.
+    send(service.pid(), Signal::STOP);
+    leeward.wait_log("the origin's main process is known", DUE);
+    leeward.wait_log("incident opened", DUE);
+    assert_eq!(incidents(&leeward)[0]["judgement"]["verdict"], "stopped");
+    leeward.wait_log_nth("origin ready", 2, DUE);
+}
+
+#[test]
+fn a_unit_that_cannot_be_seen_and_does_not_hear_term_is_killed() {
+    let service = hidden("--start-delay-ms 300 --ignore-term");
+    let quick = "[hang]\ncertain = \"300ms\"\nsilent = \"600ms\"\n[origin.probe]\nevery = \"200ms\"\ntimeout = \"300ms\"\n\
+                 [restart]\nbackoff = \"100ms\"\nstartup = \"20s\"\ngrace = \"300ms\"\n";
+    let standing = Standing::with_programs(service.place());
+    let leeward = service.guarded(&standing, UNIT, quick);
+    leeward.wait_log("is there, but not to be seen", DUE);
+    leeward.wait_log("origin ready", DUE);
+    let first = service.pid();
+    send(first, Signal::STOP);
+    leeward.wait_log_nth("origin ready", 2, DUE);
+    assert!(is_gone(first), "it lives on beside the next one");
+    let calls = service.calls();
+    assert!(calls.contains(&killed("SIGKILL")), "{calls:?}");
 }

@@ -258,8 +258,13 @@ fn over_the_network_an_order_needs_the_token() {
         .status,
         401
     );
+    leeward.wait_log("an order over the network was refused: POST /pause", DUE);
     assert_eq!(stance(&leeward), "serving");
     assert_eq!(ask(&leeward, "GET", &[]).status, 405);
+    let good = ("authorization", "bearer 0123456789abcdef");
+    assert_eq!(ask(&leeward, "POST", &[good, good]).status, 401, "twice");
+    assert_eq!(ask(&leeward, "POST", &[good]).status, 200);
+    assert_eq!(stance(&leeward), "paused");
     let url = format!("http://{}", leeward.status());
     let token = token.display().to_string();
     let place = ["maintenance", "--url", &url, "--token-file", &token];

@@ -123,6 +123,11 @@ impl Leeward {
         line.unwrap_or_else(|| panic!("'{part}' was not said {n} times within {patience:?}"))
     }
 
+    /// Whether such a line is said, already or within `patience`.
+    pub fn says_within(&self, part: &str, patience: Duration) -> bool {
+        self.running.stderr.wait_nth(part, 1, patience).is_some()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.running.pid()

@@ -22,6 +22,7 @@ pub mod process;
 pub mod response;
 pub mod scripted;
 pub mod standing;
+pub mod starving;
 pub mod tls;
 pub mod transcript;
 pub mod websocket;

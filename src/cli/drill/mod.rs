@@ -13,7 +13,7 @@ use self::fault::Fault;
 use self::report::Report;
 use self::witness::Witnesses;
 use super::ask::{USUAL, asked};
-use super::{FAILED, FINE, say};
+use super::{FAILED, FINE, say, terminal};
 
 /// What is rehearsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,7 +107,7 @@ async fn rehearse(line: &Drill) -> Result<u8, String> {
     let report = Report::of(line.kind, &before, &after, began_at, seen);
     say(&match line.json {
         true => report.json(),
-        false => report.text(),
+        false => report.text(terminal::ink()),
     });
     Ok(match report.is_good() {
         true => FINE,

@@ -1,7 +1,6 @@
 //! What a drill came to. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use super::witness::Seen;
+use crate::ground::ink::{Ink, Tone};
 
 /// The outcome of a drill.
 #[derive(Debug)]
@@ -94,38 +94,50 @@ impl Report {
     }
 
     /// For people.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
+    pub fn text(&self, ink: Ink) -> String {
         let seconds = |length: Option<f64>| {
             length.map_or("not known".to_owned(), |length| format!("{length:.2} s"))
         };
-        // Writing into a String cannot fail.
-        let _ = match &self.incident {
-            None => writeln!(text, "verdict    none: the origin was not touched by it"),
-            Some(incident) => writeln!(
-                text,
-                "verdict    {}\n           {}\nincident   {}\ndetection  {}\ndowntime   {}",
-                printable(&incident.verdict),
-                printable(&incident.sentence),
-                printable(&incident.id),
-                seconds(incident.detection),
-                seconds(incident.downtime),
-            ),
+        let mut rows = match &self.incident {
+            None => vec![(
+                "verdict",
+                "none: the origin was not touched by it".to_owned(),
+            )],
+            Some(incident) => vec![
+                (
+                    "verdict",
+                    ink.tell(Tone::Bold, &printable(&incident.verdict)),
+                ),
+                ("", printable(&incident.sentence)),
+                ("incident", printable(&incident.id)),
+                ("detection", seconds(incident.detection)),
+                ("downtime", seconds(incident.downtime)),
+            ],
         };
-        let _ = writeln!(
-            text,
-            "requests   {} held, {} replayed, {} lost\nwitnesses  {} asked, {} served, the slowest in {:.2} s",
-            self.held,
-            self.replayed,
-            self.lost,
-            self.asked,
-            self.good,
-            self.longest.as_secs_f64()
-        );
+        let [held, replayed, lost] = [self.held, self.replayed, self.lost];
+        rows.push((
+            "requests",
+            format!("{held} held, {replayed} replayed, {lost} lost"),
+        ));
+        let tone = match self.is_good() {
+            true => Tone::Good,
+            false => Tone::Bad,
+        };
+        let served = format!("{} asked, {} served", self.asked, self.good);
+        let slowest = self.longest.as_secs_f64();
+        let served = ink.tell(tone, &served);
+        rows.push((
+            "witnesses",
+            format!("{served}, the slowest in {slowest:.2} s"),
+        ));
         for (what, times) in &self.bad {
-            let _ = writeln!(text, "           {times} × {}", printable(what));
+            rows.push(("", format!("{times} × {}", printable(what))));
         }
-        text.trim_end().to_owned()
+        let line = |(label, told): &(&str, String)| {
+            let label = ink.tell(Tone::Faint, &format!("{label:<11}"));
+            format!("{label}{told}")
+        };
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// For programs.
@@ -209,7 +221,7 @@ mod tests {
         let began = "2026-01-01T00:00:00.500Z".parse().unwrap();
         let witnesses = vec![seen(Ok(200), 2), seen(Ok(503), 1), seen(Ok(503), 0)];
         let report = Report::of(Kind::Freeze, &before, &after, began, witnesses);
-        let text = report.text();
+        let text = report.text(Ink::Plain);
         for part in [
             "detection  1.50 s",
             "downtime   0.50 s",
@@ -220,6 +232,15 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains('\u{1b}') && !report.is_good());
+        let mut bare = report.text(Ink::Coloured);
+        assert!(
+            bare.contains("\x1b[1;31m3 asked, 1 served\x1b[0m"),
+            "{bare}"
+        );
+        for colour in ["\x1b[1;31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"] {
+            bare = bare.replace(colour, "");
+        }
+        assert_eq!(bare, text);
         let json: Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["incident"]["verdict"], "stopped");
     }
@@ -241,6 +262,6 @@ mod tests {
         let same = snapshot(json!([{ "id": "old", "downtime_seconds": 1.0 }]), 0, 0);
         let began = Timestamp::UNIX_EPOCH;
         let report = Report::of(Kind::Client, &same, &same, began, vec![seen(Ok(200), 0)]);
-        assert!(report.is_good() && report.text().contains("not touched"));
+        assert!(report.is_good() && report.text(Ink::Plain).contains("not touched"));
     }
 }

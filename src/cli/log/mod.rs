@@ -7,6 +7,7 @@ mod repeats;
 mod writer;
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,20 +15,21 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 use crate::config::settings::{self, LogFormat, LogLevel};
+use crate::ground::ledger::Tally;
 use repeats::Repeats;
 use writer::Lines;
 
 pub use writer::Log;
 
-/// Begins to log as `settings` say.
-pub fn begin(settings: &settings::Log) -> (Log, Level) {
-    let repeats = Repeats::new(settings.repeats);
+/// Begins to log as `settings` say. What is not written is counted in `tally`.
+pub fn begin(settings: &settings::Log, tally: Arc<Tally>) -> (Log, Level) {
+    let repeats = Repeats::new(settings.repeats, tally.clone());
     let is_journal = match settings.format {
         LogFormat::Journal => true,
         LogFormat::Auto => journal::reads_stderr(),
         LogFormat::Text | LogFormat::Json => false,
     };
-    let (lines, log) = writer::begin(repeats.clone());
+    let (lines, log) = writer::begin(repeats.clone(), tally);
     let (filter, handle) = reload::Layer::new(level(settings.level));
     let subscriber = tracing_subscriber::registry().with(filter).with(repeats);
     match settings.format {

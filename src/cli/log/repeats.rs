@@ -14,9 +14,14 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::ground::ledger::{Count, Tally};
+
 /// Lets each message through so many times a minute. Cloning shares it.
 #[derive(Debug, Clone)]
-pub struct Repeats(Option<Arc<Mutex<Counts<Identifier>>>>);
+pub struct Repeats {
+    counts: Option<Arc<Mutex<Counts<Identifier>>>>,
+    tally: Arc<Tally>,
+}
 
 /// The minute for which it is counted, from the first of its kind.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -53,17 +58,18 @@ struct Withheld {
 }
 
 impl Repeats {
-    /// `most` times a minute; without a bound where there is none.
-    pub fn new(most: Option<u32>) -> Self {
-        Self(most.map(|most| {
+    /// `most` times a minute; without a bound where there is none. What is withheld is counted in `tally`.
+    pub fn new(most: Option<u32>, tally: Arc<Tally>) -> Self {
+        let counts = most.map(|most| {
             let places = HashMap::new();
             Arc::new(Mutex::new(Counts { most, places }))
-        }))
+        });
+        Self { counts, tally }
     }
 
     /// Tells what was withheld in minutes that are over at `now`.
     pub fn settle(&self, now: Instant) {
-        if let Some(counts) = &self.0 {
+        if let Some(counts) = &self.counts {
             let withheld = locked(counts).settle(|place| place.is_over(now));
             withheld.iter().for_each(tell);
         }
@@ -71,7 +77,7 @@ impl Repeats {
 
     /// Tells all that was withheld.
     pub fn settle_all(&self) {
-        if let Some(counts) = &self.0 {
+        if let Some(counts) = &self.counts {
             let withheld = locked(counts).settle(|_| true);
             withheld.iter().for_each(tell);
         }
@@ -81,11 +87,16 @@ impl Repeats {
 impl<S: Subscriber> Layer<S> for Repeats {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        match &self.0 {
+        match &self.counts {
             Some(counts) if is_counted(metadata) => {
                 let level = *metadata.level();
                 let message = || quote(event);
-                locked(counts).pass(metadata.callsite(), level, message, Instant::now())
+                let callsite = metadata.callsite();
+                let may = locked(counts).pass(callsite, level, message, Instant::now());
+                if !may {
+                    self.tally.count(Count::LinesWithheld);
+                }
+                may
             }
             _ => true,
         }

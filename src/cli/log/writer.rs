@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::entry::Entry;
 use super::journal::Door;
 use super::repeats::Repeats;
+use crate::ground::ledger::{Count, Tally};
 
 /// Keeps the log going; dropping it waits a moment for the last lines.
 #[must_use]
@@ -25,7 +26,9 @@ pub struct Log {
 pub struct Lines {
     parcels: SyncSender<Parcel>,
     pending: Arc<AtomicU64>,
+    /// Lost since that was told last.
     lost: Arc<AtomicU64>,
+    tally: Arc<Tally>,
 }
 
 /// What is written at once.
@@ -50,13 +53,14 @@ const LAST: Duration = Duration::from_millis(500);
 /// How often it is looked whether there is something to tell of what was repeated.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Begins to write; what was repeated is told of, too.
-pub fn begin(repeats: Repeats) -> (Lines, Log) {
+/// Begins to write; what was repeated is told of, too. What is lost is counted in `tally`.
+pub fn begin(repeats: Repeats, tally: Arc<Tally>) -> (Lines, Log) {
     let (parcels, waiting) = sync_channel(LINES);
     let lines = Lines {
         parcels,
         pending: Arc::default(),
         lost: Arc::default(),
+        tally,
     };
     let log = Log {
         lines: lines.clone(),
@@ -89,6 +93,7 @@ impl Lines {
         if self.parcels.try_send(parcel).is_err() {
             self.pending.fetch_sub(1, Ordering::Relaxed);
             self.lost.fetch_add(1, Ordering::Relaxed);
+            self.tally.count(Count::LinesLost);
         }
     }
 }

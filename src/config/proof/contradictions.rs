@@ -158,7 +158,7 @@ fn judging(settings: &Settings, notes: &mut Notes) {
         silent < first,
         &["hang.silent", key],
         format!(
-            "a page may take {}, but where nothing else moves meanwhile, as in an origin that serves one at a time, it is a hang after {} ({} where it is hard work)",
+            "a page may take {}, but an origin that answers nobody else meanwhile, as one that serves one at a time, is taken for hung and replaced after {} ({} while it computes)",
             time(first),
             time(silent),
             time(silent.saturating_mul(SPINS))
@@ -209,11 +209,11 @@ fn restarting(settings: &Settings, notes: &mut Notes) {
         ending < hold && ending.saturating_add(restart.startup) > hold,
         &["restart.startup", "hold.timeout"],
         format!(
-            "a start may take {}, and requests are held for {}: who cannot be served within that is answered 503, with Retry-After",
+            "a start of the origin may take {}, and requests are held for {}: where it takes longer than that, they are answered 503, with Retry-After",
             time(restart.startup),
             time(hold)
         ),
-        "none is needed where it starts faster than that: the page tells what the last start took",
+        "nothing needs doing where it starts faster: the status page tells what its last start took",
     );
     notes.warn(
         restart.drain >= hold,

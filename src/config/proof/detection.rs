@@ -13,29 +13,25 @@ const SILENT: &str = "hang.silent";
 pub(super) fn all(settings: &Settings) -> Vec<Bound> {
     let ours = |name, told, parts| is_ours(settings).then(|| bound(name, told, parts));
     let all = [
-        ours(
-            "exited",
-            "it exits, crashes or is killed: seen at once",
-            Vec::new(),
-        ),
+        ours("exited", "it exits, crashes or is killed", Vec::new()),
         Some(bound(
             "stopped",
-            "it is stopped, or frozen by a signal",
+            "a signal has frozen it",
             stopped(settings),
         )),
         Some(bound(
             "held",
-            "one client holds all of it, or its threads wait for each other, and that can be seen to be so",
+            "one client holds all of it, or its threads wait for each other (a deadlock), and that can be seen",
             held(settings),
         )),
         Some(bound(
             "not-listening",
-            "it runs, and nobody listens at its port",
+            "it runs, and does not listen at its port",
             deaf(settings),
         )),
         Some(bound(
             "silent",
-            "any other silence: a database, a sleep, what cannot be seen",
+            "it answers nobody, and why cannot be proven: a database, a sleep, a deadlock that cannot be seen",
             silence(settings, 1),
         )),
         Some(bound(

@@ -6,6 +6,8 @@
 
 mod contradictions;
 mod detection;
+mod outages;
+mod programs;
 mod recovery;
 mod room;
 mod told;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use super::settings::{Process, Settings};
 
+pub use outages::Outage;
 pub use room::requests;
 
 /// All that follows from one configuration.
@@ -26,6 +29,8 @@ pub struct Proof {
     pub detection: Vec<Bound>,
     /// From there to the first request that reaches the next generation.
     pub recovery: Vec<Bound>,
+    /// The two together: how long nobody is served. Empty where the origin is only observed.
+    pub outages: Vec<Outage>,
     /// Memory and disk.
     pub room: Vec<Bound>,
     /// Settings that are at odds.
@@ -54,8 +59,8 @@ pub struct Part {
     pub what: &'static str,
 }
 
-/// How much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much; what is endless is the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Amount {
     /// A time.
     Time(Duration),
@@ -90,10 +95,12 @@ pub enum Gravity {
 impl Proof {
     /// What follows from `settings`.
     pub fn of(settings: &Settings) -> Self {
+        let (detection, recovery) = (detection::all(settings), recovery::all(settings));
         Self {
             waits: waits::all(settings),
-            detection: detection::all(settings),
-            recovery: recovery::all(settings),
+            outages: outages::all(&detection, &recovery),
+            detection,
+            recovery,
             room: room::all(settings),
             notes: contradictions::all(settings),
         }

@@ -29,18 +29,22 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
         let endings = [
             (
                 "after-exit",
-                "replaced after an exit, the first in a row",
+                "it has ended by itself; what it left is cleared away",
                 Ending::Itself,
             ),
-            ("after-stop", "after a stop", Ending::Kill),
+            (
+                "after-stop",
+                "KILL at once, since it can hear nothing else",
+                Ending::Kill,
+            ),
             (
                 "after-certain",
-                "after any other verdict that is certain",
+                "the verdict is certain: TERM, and KILL soon",
                 Ending::Sure,
             ),
             (
                 "after-silence",
-                "after silence that may have had a reason",
+                "there may be a reason for its silence: TERM, and KILL later",
                 Ending::Unsure,
             ),
         ];
@@ -122,13 +126,13 @@ fn between(settings: &Settings) -> [Bound; 2] {
     [
         wait(
             "between-starts",
-            "on top of it, when one restart follows another",
+            "more, where it was restarted before and was not well for restart.forget since: restart.backoff, then twice as long each time, and no longer than this",
             "restart.backoff_most",
             restart.backoff_most,
         ),
         wait(
             "between-starts-degraded",
-            "on top of it, when restarting does not help",
+            "more instead, before each start, once restart.degraded_after restarts have not helped",
             "restart.degraded_every",
             restart.degraded_every,
         ),
@@ -154,7 +158,7 @@ fn shutdown(settings: &Settings) -> Bound {
     parts.push(fixed(BURIAL, "to put everything away"));
     Bound {
         name: "shutdown",
-        told: "Leeward itself ends, once it is asked to",
+        told: "from the request to end, by a signal or systemd, to the end of Leeward and the origin",
         parts,
     }
 }

@@ -13,12 +13,12 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
     vec![
         Bound {
             name: "memory",
-            told: "memory for clients, beside some MiB for the program itself",
+            told: "memory, beside some MiB for the program itself",
             parts: memory(settings),
         },
         Bound {
             name: "disk",
-            told: "disk, beside the log",
+            told: "disk, beside the log; none of it is memory",
             parts: disk(settings),
         },
     ]
@@ -29,7 +29,7 @@ fn memory(settings: &Settings) -> Vec<Part> {
     let mut parts = vec![Part {
         amount: limit.map_or(Amount::Endless, |limit| Amount::Bytes(limit as u64)),
         key: "edge.limits.memory",
-        what: "connections, requests under way, bodies in memory",
+        what: "connections, requests under way, bodies that fit",
     }];
     let streams = streams(settings) as u64;
     if streams > 0 {
@@ -42,8 +42,8 @@ fn memory(settings: &Settings) -> Vec<Part> {
     if let Some(most) = requests(settings).filter(|_| settings.spool.disk > 0) {
         parts.push(Part {
             amount: Amount::Bytes(most * ON_THE_WAY as u64),
-            key: "spool.disk",
-            what: "what is on its way to the disk and from it, if every request at once had outgrown memory",
+            key: "",
+            what: "buffers of bodies on their way to the disk and from it, 640 KiB for each request there is room for, if all of them outgrow memory at once; none with spool.disk = \"off\"",
         });
     }
     parts

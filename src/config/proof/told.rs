@@ -1,76 +1,124 @@
-//! The proof as people read it, and as programs do.
+//! The proof as people read it.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::{Amount, Bound, Gravity, Note, Part, Proof};
 use crate::config::value;
+use crate::ground::ink::{Ink, Tone};
 
 /// Letters of a line.
 const WIDTH: usize = 108;
-/// The version of the shape for programs.
-const SCHEMA: u32 = 1;
+/// What most of an outage is made of.
+const STARTUP: &str = "restart.startup";
 
 impl Proof {
-    /// For people: each bound with its sum, then what is at odds.
-    pub fn for_people(&self) -> String {
-        let sections = [
-            (
-                "How long a client waits, from its last byte sent to the first byte of an answer or error",
-                &self.waits,
-            ),
-            (
-                "From the moment the origin falls ill to the verdict",
-                &self.detection,
-            ),
-            (
-                "From the verdict to the next request that is served, and a shutdown",
-                &self.recovery,
-            ),
-            ("Memory and disk", &self.room),
-        ];
-        let mut text = "In the worst case, by these settings:\n".to_owned();
-        for (title, bounds) in sections {
-            text.push_str(&format!("\n{title}\n"));
-            for bound in bounds {
-                text.push_str(&bound.for_people());
-            }
+    /// For people: what is at odds, the two sums that matter most, then what they are made of.
+    pub fn for_people(&self, ink: Ink) -> String {
+        let mut text = String::new();
+        for note in &self.notes {
+            text.push_str(&note.for_people(ink));
         }
         if !self.notes.is_empty() {
             text.push('\n');
         }
-        for note in &self.notes {
-            text.push_str(&note.for_people());
+        text.push_str(
+            "The worst cases that follow from these settings; usually it is much less.\n",
+        );
+        let all = |bounds: &[Bound]| bounds.iter().map(Bound::for_people).collect::<String>();
+        let is_shutdown = |bound: &&Bound| bound.name == "shutdown";
+        let (shutdown, replaced): (Vec<_>, Vec<_>) = self.recovery.iter().partition(is_shutdown);
+        let noticed = self.detection.iter();
+        let noticed = noticed.map(|bound| bound.for_people_of(&[bound.name]));
+        let replaced = replaced.into_iter();
+        let replaced = replaced.map(|bound| bound.for_people_of(&self.illnesses(bound)));
+        let sections = [
+            (
+                "How long a client waits, from its last byte sent to the first byte of an answer or an error",
+                all(&self.waits),
+            ),
+            (
+                "How long nobody is served, from the origin's falling ill to the first answer of the next one",
+                self.outages_for_people(ink),
+            ),
+            (
+                "Noticed: from the origin's falling ill to the verdict",
+                noticed.collect(),
+            ),
+            (
+                "Replaced: from the verdict to the first answer of the next one",
+                replaced.collect(),
+            ),
+            (
+                "How long a shutdown takes",
+                shutdown.into_iter().map(Bound::for_people).collect(),
+            ),
+            ("How much memory and disk are used", all(&self.room)),
+        ];
+        for (title, told) in sections.iter().filter(|(_, told)| !told.is_empty()) {
+            text.push_str(&format!("\n{}\n{told}", ink.tell(Tone::Bold, title)));
         }
         text
     }
 
-    /// For programs; times are in seconds.
-    pub fn for_programs(&self) -> Value {
-        let bounds = |bounds: &[Bound]| bounds.iter().map(Bound::for_programs).collect::<Vec<_>>();
-        let notes = self.notes.iter().map(|note| {
-            json!({
-                "gravity": note.gravity.word(),
-                "keys": note.keys,
-                "message": note.message,
-                "remedy": note.remedy,
-            })
-        });
-        json!({
-            "schema": SCHEMA,
-            "waits": bounds(&self.waits),
-            "detection": bounds(&self.detection),
-            "recovery": bounds(&self.recovery),
-            "room": bounds(&self.room),
-            "notes": notes.collect::<Vec<_>>(),
-        })
+    /// The illnesses that a recovery follows.
+    fn illnesses(&self, recovery: &Bound) -> Vec<&'static str> {
+        let theirs = self.outages.iter();
+        let theirs = theirs.filter(|outage| outage.recovery == recovery.name);
+        theirs.map(|outage| outage.name).collect()
+    }
+
+    /// The longest, a line for each illness, and what else there is to know of an outage.
+    fn outages_for_people(&self, ink: Ink) -> String {
+        let Some(longest) = self.outages.iter().max_by_key(|outage| outage.total()) else {
+            return String::new();
+        };
+        let mut text = format!(
+            "{:>10}  at the longest ({})\n",
+            longest.total().told(),
+            longest.name
+        );
+        let head = format!("{:>10}{:>13}{:>12}", "noticed", "replaced", "outage");
+        text.push_str(&format!("{}\n", ink.tell(Tone::Faint, &head)));
+        for outage in &self.outages {
+            let [noticed, replaced, total] =
+                [outage.noticed, outage.replaced, outage.total()].map(Amount::told);
+            text.push_str(&format!(
+                "{:>10} + {replaced:>10} = {total:>9}  {}: {}\n",
+                noticed, outage.name, outage.told
+            ));
+        }
+        let waits = ["between-starts", "between-starts-degraded"];
+        let waits = waits.iter().filter_map(|name| self.bound(name));
+        let again = waits.map(Bound::total).max();
+        let start = self.bound(longest.recovery);
+        let start = start.and_then(|bound| bound.parts.iter().find(|part| part.key == STARTUP));
+        let (Some(again), Some(start)) = (again, start) else {
+            return text;
+        };
+        let indent = " ".repeat(12);
+        text.push_str(&format!(
+            "{indent}{} of each is {STARTUP}, in which it must answer: take off what yours starts faster.\n\
+             {indent}Where it was restarted shortly before, add {} at the most.\n\
+             {indent}Where each start fails, another follows, for ever, and requests are answered 503.\n",
+            start.amount.told(),
+            again.told()
+        ));
+        text
     }
 }
 
 impl Bound {
     fn for_people(&self) -> String {
-        let mut text = format!("{:>10}  {}\n", self.total().told(), self.told);
+        self.for_people_of(&[])
+    }
+
+    /// The same, of these illnesses.
+    fn for_people_of(&self, illnesses: &[&str]) -> String {
+        let told = match illnesses {
+            [] => self.told.to_owned(),
+            some => format!("{}: {}", some.join(", "), self.told),
+        };
+        let mut text = format!("{:>10}  {told}\n", self.total().told());
         let indent = " ".repeat(12);
         let mut line = String::new();
         for (nth, part) in self.parts.iter().enumerate() {
@@ -92,22 +140,6 @@ impl Bound {
         text.push_str(&format!("{indent}{line}\n"));
         text
     }
-
-    fn for_programs(&self) -> Value {
-        let parts = self.parts.iter().map(|part| {
-            let mut told = part.amount.for_programs();
-            told["what"] = part.what.into();
-            if !part.key.is_empty() {
-                told["key"] = part.key.into();
-            }
-            told
-        });
-        let mut told = self.total().for_programs();
-        told["name"] = self.name.into();
-        told["told"] = self.told.into();
-        told["parts"] = parts.collect();
-        told
-    }
 }
 
 impl Part {
@@ -121,23 +153,31 @@ impl Part {
 }
 
 impl Note {
-    fn for_people(&self) -> String {
+    fn for_people(&self, ink: Ink) -> String {
         let keys = self.keys.join(", ");
         let word = self.gravity.word();
+        let (tone, indent) = (self.gravity.tone(), " ".repeat(word.len()));
         format!(
-            "{word}: {keys}: {}\n{}  {}\n",
+            "{}: {keys}: {}\n{indent}  {}\n",
+            ink.tell(tone, word),
             self.message,
-            " ".repeat(word.len()),
             self.remedy
         )
     }
 }
 
 impl Gravity {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Warning => "warning",
             Self::Hint => "note",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Warning => Tone::Doubtful,
+            Self::Hint => Tone::Bold,
         }
     }
 }
@@ -148,14 +188,6 @@ impl Amount {
             Self::Time(length) => time(length),
             Self::Bytes(bytes) => size(bytes),
             Self::Endless => "no bound".to_owned(),
-        }
-    }
-
-    fn for_programs(self) -> Value {
-        match self {
-            Self::Time(length) => json!({ "seconds": length.as_secs_f64() }),
-            Self::Bytes(bytes) => json!({ "bytes": bytes }),
-            Self::Endless => json!({ "endless": true }),
         }
     }
 }
@@ -227,6 +259,29 @@ mod tests {
         let slow = "[[route]]\npath = \"/slow\"\nfirst_byte = \"5m\"\n";
         assert_eq!([silent(""), silent(slow)], [12, 12]);
         assert_eq!([silent(quick), silent(&format!("{slow}{quick}"))], [16, 16]);
+    }
+
+    #[test]
+    fn every_illness_ends_in_a_replacement_and_an_outage_is_the_sum_of_the_two() {
+        let settings = crate::config::parse("t", "[restart]\ngrace = \"5s\"\n").unwrap();
+        let proof = Proof::of(&settings);
+        assert_eq!(proof.outages.len(), proof.detection.len());
+        for (outage, noticed) in proof.outages.iter().zip(&proof.detection) {
+            let replaced = proof.bound(outage.recovery).unwrap();
+            let sum = noticed.total().plus(replaced.total());
+            assert_eq!((outage.name, outage.total()), (noticed.name, sum));
+        }
+        let said = proof.for_people(Ink::Plain);
+        for line in [
+            "  149.95 s  at the longest (spinning)\n",
+            "   62.35 s +     87.6 s =  149.95 s  spinning: ",
+            "    87.6 s  silent, spinning: ",
+        ] {
+            assert!(said.contains(line), "{line}\n{said}");
+        }
+        assert!(!said.contains('\x1b'));
+        let coloured = proof.for_people(Ink::Coloured);
+        assert!(coloured.contains("\x1b[1mnote\x1b[0m: "), "{coloured}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! How long a client waits, as `exchange/hold`, `exchange/errand` and `exchange/forward` let it.
+//! How long a client waits, the longest first, as `exchange/hold`, `exchange/errand` and `exchange/forward` let it.
 
 use super::{Bound, Part, fixed, set};
 use crate::config::fixed::{COMMIT_AFTER, NOTICING};
 use crate::config::settings::Settings;
 
-/// While the origin is well, and while it is replaced.
+/// While the origin is replaced, while it is well, and how much of an outage that covers.
 pub(super) fn all(settings: &Settings) -> Vec<Bound> {
     let deadlines = &settings.origin.deadlines;
     let queue = ("origin.deadlines.queue", deadlines.queue);
@@ -26,16 +26,22 @@ pub(super) fn all(settings: &Settings) -> Vec<Bound> {
     }
     replaced.push(fixed(NOTICING, "until an end is heard of"));
     replaced.extend(shown(settings));
+    let held = vec![set(patience.0, patience.1, "then it is answered 503")];
     vec![
         Bound {
+            name: "longest",
+            told: "at the longest, whatever happens: the origin is replaced meanwhile, and the request sent again",
+            parts: replaced,
+        },
+        Bound {
             name: "well",
-            told: "while the origin is well",
+            told: "while the origin is well, and busy",
             parts: well,
         },
         Bound {
-            name: "longest",
-            told: "the longest of all: while the origin is replaced, its request sent again within that time",
-            parts: replaced,
+            name: "hold",
+            told: "of an outage that lasts longer: for so long a request is held for the next origin",
+            parts: held,
         },
     ]
 }

@@ -40,6 +40,16 @@ const LIFE: i32 = 397;
 
 type X509 = CertificateInner<Raw>;
 
+/// Tells of the certificate that is made here, where there is no `pair` of files.
+pub fn tell_made(pair: Option<&Pair>) {
+    if pair.is_none() {
+        tracing::warn!(
+            "the certificate is self-signed, for localhost, and made anew at each start and before its end: browsers \
+             will warn; set edge.tls.certificate and edge.tls.key"
+        );
+    }
+}
+
 impl Certificate {
     /// From its files; `section` is where they are named.
     ///
@@ -85,11 +95,6 @@ impl Certificate {
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let chain = vec![made.der().clone()];
         let certified = certified("edge.tls", chain, key.into())?;
-        tracing::warn!(
-            "the certificate is self-signed, for localhost, and made anew at each start and before its end: browsers \
-             will warn; \
-             set edge.tls.certificate and edge.tls.key"
-        );
         Self::of(certified).map_err(|cause| failed(&cause))
     }
 

@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
 use super::by_name::ByName;
-use super::certificate::Certificate;
+use super::certificate::{Certificate, tell_made};
 use super::clients::Trusted;
 use super::look::Look;
 use super::term::{Term, Told};
@@ -54,6 +54,7 @@ impl Keyring {
     /// [`TlsFaults`]: all of them.
     pub fn open(settings: &settings::Tls) -> Result<Self, TlsFaults> {
         let (held, clients) = read(settings)?;
+        held.iter().for_each(|it| tell_made(it.pair.as_ref()));
         let failed = |section: &str, cause| {
             let section = section.to_owned();
             TlsFaults(vec![TlsError::Rejected { section, cause }])
@@ -189,6 +190,7 @@ impl Keyring {
             *next = made;
             self.publish();
         } else {
+            self.held.iter().for_each(|it| tell_made(it.pair.as_ref()));
             self.spoken.config.replace(config);
             self.show();
         }
@@ -283,6 +285,7 @@ impl Held {
             return false;
         }
         let next = Certificate::self_signed(now);
+        let next = next.inspect(|_| tell_made(None));
         self.fault = next.as_ref().err().map(ToString::to_string);
         let is_made = next.is_ok();
         self.certificate = next.unwrap_or_else(|_| self.certificate.clone());

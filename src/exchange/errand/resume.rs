@@ -16,6 +16,7 @@ use crate::exchange::rest::{self, Cut};
 use crate::ground::deadline::{self, Deadline};
 use crate::ground::failure::{Cause, Failure, Phase};
 use crate::ground::ledger::{Count, Span};
+use crate::ground::spans::Visited;
 use crate::origin::{Gate, OriginSlot};
 
 /// Why an answer is not continued, or not yet.
@@ -41,9 +42,11 @@ impl Errand {
         self.course.is_out.store(true, Ordering::Relaxed);
         // It queues up anew, and the origin may have but this one.
         drop(slot);
-        let Some(question) = self.question(&cut, &missed) else {
+        let Some(mut question) = self.question(&cut, &missed) else {
             return self.cut_off(&cut, &missed.failure, None);
         };
+        self.course.was_cut(&missed.failure);
+        question.head.trail.attempt = self.taken.head.trail.attempt + 1;
         self.thread.tally.count(Count::ExchangesReplayed);
         let (request, because) = (&*self.request, &missed.failure);
         tracing::info!(request, %because, had = cut.spool.len(), "the rest of an answer is asked for");
@@ -52,7 +55,7 @@ impl Errand {
         let pause = Deadline::within(NOTICING).min(waits_until);
         let _ = pause.bound(gate.changed()).await;
         loop {
-            let why = match self.go_on(&question, &cut, &mut wait, gate).await {
+            let why = match self.go_on(&mut question, &cut, &mut wait, gate).await {
                 Ok(()) | Err(Stop::Left) => return,
                 Err(Stop::Lost(why)) => why,
                 Err(Stop::Unheard(why)) => {
@@ -88,7 +91,7 @@ impl Errand {
     /// Waits for leave, as long as there is a client, and takes the rest.
     async fn go_on(
         &self,
-        question: &Taken,
+        question: &mut Taken,
         cut: &Cut,
         wait: &mut Wait,
         gate: &mut watch::Receiver<Gate>,
@@ -127,6 +130,14 @@ impl Errand {
         let done = rest::visit(question, way, cut, fits).await;
         tally.time(Span::Origin, deadline::now() - asked);
         tally.add(Count::BytesFromOrigin, visit.pulse().received());
+        self.course.tried(Visited {
+            attempt: question.head.trail.attempt,
+            generation: slot.generation().number,
+            after: asked.saturating_duration_since(self.begun),
+            length: deadline::now() - asked,
+            failure: done.as_ref().err().map(|missed| missed.failure.clone()),
+        });
+        question.head.trail.attempt += 1;
         if let Err(missed) = &done {
             self.report(missed);
         }

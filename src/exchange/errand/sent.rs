@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::exchange::answer::{AnswerHead, Reader};
 use crate::exchange::outcome::{Steps, Visits};
 use crate::ground::failure::{Cause, Failure, Phase};
+use crate::ground::spans::Visited;
 
 /// What came of an errand, as far as the client is concerned.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Answer {
     pub visits: Visits,
     /// How long that took, step by step.
     pub steps: Steps,
+    /// Visits that came to nothing before that.
+    pub tried: Vec<Visited>,
     /// Where to learn what became of the errand since, where its body goes on behind the head.
     pub course: Option<Arc<Course>>,
 }
@@ -35,11 +38,22 @@ pub(super) struct Sent<E: Future<Output = ()> + Send + 'static> {
 pub struct Course {
     answer: Mutex<Option<Answer>>,
     /// What it went through behind the head of its answer.
-    since: Mutex<Visits>,
+    since: Mutex<Since>,
     /// It is with the origin now.
     pub(super) is_out: AtomicBool,
     /// Nobody waits for it any more.
     pub(super) is_alone: AtomicBool,
+}
+
+/// What an errand went through behind the head of its answer.
+#[derive(Debug, Clone, Default)]
+pub struct Since {
+    /// How.
+    pub visits: Visits,
+    /// What cut the answer, where the rest of it was asked for.
+    pub cut: Option<Failure>,
+    /// The visits that were to bring the rest.
+    pub tried: Vec<Visited>,
 }
 
 impl<E: Future<Output = ()> + Send + 'static> Sent<E> {
@@ -71,6 +85,7 @@ impl<E: Future<Output = ()> + Send + 'static> Future for Sent<E> {
                 result: Err(Failure::edge(Phase::Drain, Cause::NotReady)),
                 visits: Visits::default(),
                 steps: Steps::default(),
+                tried: Vec::new(),
                 course: None,
             }),
             None => Poll::Pending,
@@ -103,13 +118,23 @@ impl Answer {
 
 impl Course {
     /// What the errand went through behind the head of its answer, so far.
-    pub fn since(&self) -> Visits {
-        *locked(&self.since)
+    pub fn since(&self) -> Since {
+        locked(&self.since).clone()
     }
 
     /// It goes through that behind the head of its answer.
     pub(super) fn goes_through(&self, visits: Visits) {
-        *locked(&self.since) = visits;
+        locked(&self.since).visits = visits;
+    }
+
+    /// Its answer was cut by that, and the rest is asked for.
+    pub(super) fn was_cut(&self, failure: &Failure) {
+        locked(&self.since).cut = Some(failure.clone());
+    }
+
+    /// The rest was asked for.
+    pub(super) fn tried(&self, visit: Visited) {
+        locked(&self.since).tried.push(visit);
     }
 
     fn answer(&self) -> MutexGuard<'_, Option<Answer>> {

@@ -3,14 +3,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::Change;
-use super::held::Held;
-use super::keeper::{Came, Ended, Keeper, UNKNOWN};
+use super::held::{Held, Kin};
+use super::keeper::{Came, Ended, Keeper, Life, UNKNOWN};
 use super::unit::{self, Wanted};
 use crate::ground::deadline::Deadline;
 use crate::origin::pid::Pid;
@@ -22,6 +23,8 @@ pub struct Foreign {
     main: Main,
     /// Why the last signal was not sent, where systemd would not send it.
     unsent: Mutex<Option<String>>,
+    /// All that descended from it when it was to end.
+    kin: Mutex<Kin>,
 }
 
 /// The process that serves.
@@ -32,10 +35,18 @@ enum Main {
     Resting(String, Work<Came>),
     /// This one; and what its keeper tells of its end.
     Here(Held, End),
-    /// It serves, and cannot be seen or waited for, for this reason.
-    Unseen(String),
+    /// It serves, and cannot be seen or waited for; it is looked for again.
+    Unseen(Unseen, Work<Came>),
     /// It did not come.
     Failed(String),
+}
+
+/// One that cannot be seen.
+struct Unseen {
+    why: String,
+    life: Option<Life>,
+    /// Whoever keeps it says that it is no more.
+    is_gone: AtomicBool,
 }
 
 /// What its keeper tells of its end.
@@ -69,13 +80,16 @@ impl Foreign {
             keeper,
             main: Main::Coming(Box::pin(coming)),
             unsent: Mutex::new(None),
+            kin: Mutex::default(),
         }
     }
 
     /// Returns with the next thing that becomes of it.
     pub async fn changed(&mut self) -> Change {
         let came = match &mut self.main {
-            Main::Coming(work) | Main::Resting(_, work) => work.as_mut().await,
+            Main::Coming(work) | Main::Resting(_, work) | Main::Unseen(_, work) => {
+                work.as_mut().await
+            }
             Main::Here(held, end) => {
                 held.exited().await;
                 return match end.told(&self.keeper).await.was_asked {
@@ -83,13 +97,25 @@ impl Foreign {
                     false => Change::Exited,
                 };
             }
-            // Only the probes can tell.
-            Main::Unseen(_) => std::future::pending().await,
             Main::Failed(_) => return Change::Exited,
         };
         let (main, change) = match came {
-            Came::Here(held) => (Main::Here(held, End::Unasked), Change::Known),
-            Came::Unseen(why) => (Main::Unseen(why), Change::Known),
+            Came::Here(held) => {
+                let change = match self.main {
+                    Main::Unseen(..) => Change::Seen,
+                    _ => Change::Known,
+                };
+                (Main::Here(held, End::Unasked), change)
+            }
+            Came::Unseen(why, life) => {
+                let unseen = Unseen {
+                    why,
+                    life,
+                    is_gone: AtomicBool::new(false),
+                };
+                let seen = Box::pin(self.keeper.clone().see());
+                (Main::Unseen(unseen, seen), Change::Known)
+            }
             Came::Failed(why) => (Main::Failed(why), Change::Exited),
             Came::Rests(why) => {
                 let back = Box::pin(self.keeper.clone().come_back());
@@ -110,7 +136,7 @@ impl Foreign {
 
     /// Whether it is known to be there.
     pub fn is_known(&self) -> bool {
-        matches!(self.main, Main::Here(..) | Main::Unseen(_))
+        matches!(self.main, Main::Here(..) | Main::Unseen(..))
     }
 
     /// Whether somebody stopped it on purpose. Where there is nobody but somebody else to start it, it may be about to come.
@@ -124,15 +150,21 @@ impl Foreign {
     /// Why it is not there, or not seen.
     pub fn trouble(&self) -> Option<&str> {
         match &self.main {
-            Main::Resting(why, _) | Main::Unseen(why) | Main::Failed(why) => Some(why),
+            Main::Unseen(unseen, _) => Some(&unseen.why),
+            Main::Resting(why, _) | Main::Failed(why) => Some(why),
             Main::Coming(_) | Main::Here(..) => None,
         }
     }
 
     /// Returns when it has exited, and at once where nobody is to be waited for.
     pub async fn exited(&self) {
-        if let Main::Here(held, _) = &self.main {
-            held.exited().await;
+        match &self.main {
+            Main::Here(held, _) => held.exited().await,
+            Main::Unseen(unseen, _) if matches!(*self.keeper, Keeper::Unit(..)) => {
+                self.keeper.over(unseen.life.as_ref()).await;
+                unseen.is_gone.store(true, Ordering::Relaxed);
+            }
+            _ => {}
         }
     }
 
@@ -140,7 +172,7 @@ impl Foreign {
     pub fn has_exited(&self) -> bool {
         match &self.main {
             Main::Here(held, _) => held.has_exited(),
-            Main::Unseen(_) => false,
+            Main::Unseen(unseen, _) => unseen.is_gone.load(Ordering::Relaxed),
             Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => true,
         }
     }
@@ -179,8 +211,8 @@ impl Foreign {
                 *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = unsent;
             }
             (Keeper::Hooks(_), Main::Here(held, _)) => held.signal(signal).await,
-            (Keeper::Hooks(_), Main::Unseen(why)) => {
-                tracing::warn!("the origin cannot be signalled: {why}");
+            (Keeper::Hooks(_), Main::Unseen(unseen, _)) => {
+                tracing::warn!("the origin cannot be signalled: {}", unseen.why);
             }
         }
     }
@@ -196,10 +228,15 @@ impl Foreign {
         }
         let held = match &self.main {
             Main::Here(held, _) => Some(held),
-            Main::Unseen(_) => None,
+            Main::Unseen(..) => None,
             Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => return false,
         };
         let may_signal = held.is_some_and(Held::is_ours_to_signal);
+        if let Some(held) = held.filter(|_| may_signal) {
+            // Once it has ended, they descend from it no more.
+            let kin = held.kin().await;
+            *self.kin.lock().unwrap_or_else(PoisonError::into_inner) = kin;
+        }
         let Some(command) = hooks.ending(may_signal, ladder == Ladder::Kill) else {
             return false;
         };
@@ -228,7 +265,7 @@ impl Foreign {
             (Keeper::Hooks(_), Main::Here(held, _)) => {
                 held.has_exited() || held.is_ours_to_signal()
             }
-            (Keeper::Hooks(_), Main::Unseen(_)) => false,
+            (Keeper::Hooks(_), Main::Unseen(..)) => false,
             (Keeper::Hooks(_), Main::Coming(_) | Main::Resting(..) | Main::Failed(_)) => true,
         }
     }
@@ -249,7 +286,7 @@ impl Foreign {
         };
         let may_not_be_signalled = match &self.main {
             Main::Here(held, _) => !held.has_exited() && !held.is_ours_to_signal(),
-            Main::Unseen(_) => true,
+            Main::Unseen(..) => true,
             Main::Coming(_) | Main::Resting(..) | Main::Failed(_) => false,
         };
         let is_out = may_not_be_signalled && hooks.ending(false, false).is_none();
@@ -258,7 +295,7 @@ impl Foreign {
 
     /// The same before anything is done to it: a signal that changes nothing shows whether systemd would send one.
     pub async fn asked_out_of_reach(&self) -> Option<String> {
-        if let (Keeper::Unit(..), Main::Here(..) | Main::Unseen(_)) = (&*self.keeper, &self.main) {
+        if let (Keeper::Unit(..), Main::Here(..) | Main::Unseen(..)) = (&*self.keeper, &self.main) {
             self.signal(Signal::CONT).await;
         }
         self.out_of_reach()
@@ -276,8 +313,15 @@ impl Foreign {
     pub async fn bury(self) -> String {
         let pid = self.pid();
         let told = match self.main {
-            Main::Here(held, mut end) if held.has_exited() => end.told(&self.keeper).await.how,
-            Main::Here(..) | Main::Unseen(_) => "was left running".to_owned(),
+            Main::Here(held, mut end) if held.has_exited() => {
+                let kin = self.kin.into_inner();
+                kin.unwrap_or_else(PoisonError::into_inner).end().await;
+                end.told(&self.keeper).await.how
+            }
+            Main::Unseen(unseen, _) if unseen.is_gone.load(Ordering::Relaxed) => {
+                self.keeper.obituary().await.how
+            }
+            Main::Here(..) | Main::Unseen(..) => "was left running".to_owned(),
             Main::Coming(_) => "was not there yet".to_owned(),
             Main::Resting(why, _) | Main::Failed(why) => why,
         };

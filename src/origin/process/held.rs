@@ -14,6 +14,7 @@ use rustix::process::{
 };
 use tokio::sync::watch;
 
+use crate::ground::deadline::{self, Deadline};
 use crate::origin::evidence::aside;
 use crate::origin::forensics::{parent, vital};
 use crate::origin::group::obituary_of;
@@ -44,6 +45,14 @@ pub struct Held {
     started: Option<Started>,
 }
 
+/// All that descended from a process at a time, each held.
+#[derive(Debug, Default)]
+pub struct Kin(Vec<(Pid, OwnedFd)>);
+
+/// Whoever ends with its master does so within this.
+const FOLLOWING: Duration = Duration::from_millis(500);
+/// Between two looks at them.
+const EACH: Duration = Duration::from_millis(20);
 /// For a walk over all processes: some 2 ms for eighty of them.
 const WALKING: Duration = Duration::from_millis(200);
 
@@ -135,6 +144,13 @@ impl Held {
         raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::PERM))
     }
 
+    /// All that descend from it now.
+    pub async fn kin(&self) -> Kin {
+        let root = self.pid;
+        let kin = aside(WALKING, move || family(root)).await;
+        Kin(kin.unwrap_or_default())
+    }
+
     /// Signals it, then all that descend from it. What has exited does not mind.
     pub async fn signal(&self, signal: Signal) {
         let root = self.pid;
@@ -142,6 +158,21 @@ impl Held {
         send(self.pid, &self.descriptor, signal);
         for (pid, descriptor) in others.unwrap_or_default() {
             send(pid, &descriptor, signal);
+        }
+    }
+}
+
+impl Kin {
+    /// Ends those that do not end by themselves soon after their master.
+    pub async fn end(self) {
+        let deadline = Deadline::within(FOLLOWING);
+        let are_over = || self.0.iter().all(|(_, held)| is_over(held));
+        while !are_over() && !deadline.is_past(deadline::now()) {
+            tokio::time::sleep(EACH).await;
+        }
+        for (pid, held) in self.0.iter().filter(|(_, held)| !is_over(held)) {
+            tracing::warn!(%pid, "a process of the origin's outlives its main process; KILL");
+            send(*pid, held, Signal::KILL);
         }
     }
 }

@@ -160,7 +160,7 @@ impl From<Who> for Look {
     fn from(who: Who) -> Self {
         match who {
             Who::Found(held) => Self::Came(Came::Here(held)),
-            Who::Unseen(why) => Self::Came(Came::Unseen(why)),
+            Who::Unseen(why) => Self::Came(Came::Unseen(why, None)),
             Who::Nobody(why) => Self::Nobody(why),
         }
     }

@@ -25,8 +25,8 @@ pub enum Keeper {
 pub enum Came {
     /// This is it.
     Here(Held),
-    /// It is there, and cannot be seen.
-    Unseen(String),
+    /// It is there, and cannot be seen, for this reason; and which life of a service it is, where systemd says so.
+    Unseen(String, Option<Life>),
     /// It is not there, and is not to be started.
     Rests(String),
     /// It is not there.
@@ -42,12 +42,17 @@ pub struct Ended {
     pub was_asked: bool,
 }
 
+/// By what systemd knows one life of a service.
+pub type Life = String;
+
 /// Of whoever is no child of ours, and kept by nobody who would know.
 pub const UNKNOWN: &str = "ended; it was no child of ours, so that how is not known";
 /// Between two questions to systemd, each of which is a process.
 const ASKED: Duration = Duration::from_millis(100);
 /// The same of a service that rests.
 const RESTING: Duration = Duration::from_secs(1);
+/// The same of one that cannot be seen, of which most never can.
+const LOOKED: Duration = Duration::from_secs(3);
 impl Keeper {
     /// Who keeps what listens `at`, where that is somebody else; `fill` puts its address into a command.
     pub fn of(
@@ -78,20 +83,50 @@ impl Keeper {
             Self::Unit(unit, at) => loop {
                 let step = unit::show(unit)
                     .await
-                    .map(|it| it.step(Wanted::AsItIs, false));
+                    .map(|it| (it.step(Wanted::AsItIs, false), it.life()));
                 match step {
-                    Ok(Step::Take(pid)) => match taken(pid) {
+                    Ok((Step::Take(pid), life)) => match taken(pid, life) {
                         // Another one of it is about to come.
                         Came::Failed(_) => {}
                         came => return came,
                     },
-                    Ok(Step::Find) => return found(at).await,
+                    Ok((Step::Find, life)) => return found(at, life).await,
                     _ => {}
                 }
                 tokio::time::sleep(each).await;
                 each = (2 * each).min(RESTING);
             },
             Self::Hooks(hooks) => hooks.come_back().await,
+        }
+    }
+
+    /// Looks, for as long as it takes, whether one that could not be seen can be.
+    pub async fn see(self: Arc<Self>) -> Came {
+        loop {
+            tokio::time::sleep(LOOKED).await;
+            let came = match &*self {
+                Self::Unit(unit, at) => {
+                    let told = unit::show(unit).await.unwrap_or_default();
+                    match told.step(Wanted::AsItIs, false) {
+                        Step::Take(pid) => taken(pid, None),
+                        Step::Find => found(at, None).await,
+                        _ => continue,
+                    }
+                }
+                Self::Hooks(hooks) => hooks.come_back().await,
+            };
+            if matches!(came, Came::Here(_)) {
+                return came;
+            }
+        }
+    }
+
+    /// Returns when this life of a service is over, by what systemd says; whoever waits sets the deadline.
+    pub async fn over(&self, life: Option<&Life>) {
+        let Self::Unit(unit, _) = self else { return };
+        // Where it does not answer, nobody is taken for dead.
+        while unit::show(unit).await.map_or(true, |told| told.lives(life)) {
+            tokio::time::sleep(ASKED).await;
         }
     }
 
@@ -124,12 +159,12 @@ async fn come_unit(
             }
         };
         match told.step(wanted, was_started) {
-            Step::Take(pid) => match taken(pid) {
+            Step::Take(pid) => match taken(pid, told.life()) {
                 // It has ended meanwhile, and systemd is about to hear of it.
                 Came::Failed(_) => {}
                 came => return came,
             },
-            Step::Find => return found(at).await,
+            Step::Find => return found(at, told.life()).await,
             Step::Wait => {}
             Step::Start => {
                 tracing::info!(unit, "systemd is told to start the origin");
@@ -157,22 +192,25 @@ async fn come_unit(
 }
 
 /// Takes hold of whom systemd calls the main process.
-fn taken(pid: Pid) -> Came {
+fn taken(pid: Pid, life: Option<Life>) -> Came {
     match Candidate::open(pid) {
         Ok(Some(candidate)) => match candidate.hold() {
             Ok(held) => Came::Here(held),
-            Err(error) => Came::Unseen(format!("process {pid} cannot be waited for: {error}")),
+            Err(error) => {
+                let why = format!("process {pid} cannot be waited for: {error}");
+                Came::Unseen(why, life)
+            }
         },
         Ok(None) => Came::Failed(format!("process {pid} is gone")),
-        Err(error) => Came::Unseen(format!("process {pid} cannot be held: {error}")),
+        Err(error) => Came::Unseen(format!("process {pid} cannot be held: {error}"), life),
     }
 }
 
-async fn found(at: &Listening) -> Came {
+async fn found(at: &Listening, life: Option<Life>) -> Came {
     let at = at.clone();
     match aside(hooked::LOOKING, move || hooked::listener(&at)).await {
         Some(Who::Found(held)) => Came::Here(held),
-        Some(Who::Nobody(why) | Who::Unseen(why)) => Came::Unseen(why),
-        None => Came::Unseen("its process was not found in time".to_owned()),
+        Some(Who::Nobody(why) | Who::Unseen(why)) => Came::Unseen(why, life),
+        None => Came::Unseen("its process was not found in time".to_owned(), life),
     }
 }

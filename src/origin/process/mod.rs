@@ -58,8 +58,10 @@ pub struct Speaker {
 /// What became of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It is known which one it is.
+    /// It is known which one it is, or why it cannot be seen.
     Known,
+    /// It was there already, and can be seen now.
+    Seen,
     /// It is not there, and is not to be started; [`Process::trouble`] says why.
     Rests,
     /// It has ended, or never came.

@@ -23,6 +23,8 @@ pub struct Told {
     has_job: bool,
     /// How its main process ended last: by itself, by a signal or with a core (waitid(2)), and with which number.
     end: Option<(u32, u32)>,
+    /// Another one for each life of it.
+    invocation: String,
 }
 
 /// In which way it is wanted.
@@ -54,7 +56,7 @@ pub enum Step {
 }
 
 /// The properties that are asked for.
-const ASKED: &str = "LoadState,ActiveState,SubState,Result,MainPID,Job,InactiveEnterTimestampMonotonic,ExecMainCode,ExecMainStatus";
+const ASKED: &str = "LoadState,ActiveState,SubState,Result,MainPID,Job,InactiveEnterTimestampMonotonic,ExecMainCode,ExecMainStatus,InvocationID";
 /// An answer of systemd's is due within this. It answers in milliseconds unless it is in trouble itself.
 const DUE: Duration = Duration::from_secs(5);
 /// So much of what `systemctl` writes is kept, in bytes.
@@ -162,6 +164,7 @@ impl Told {
                 "Job" => it.has_job = !matches!(text, "" | "0"),
                 "InactiveEnterTimestampMonotonic" => it.has_run = !matches!(text, "" | "0"),
                 "ExecMainCode" => end.0 = text.parse().unwrap_or(0),
+                "InvocationID" => it.invocation = text.to_owned(),
                 "ExecMainStatus" => end.1 = text.parse().unwrap_or(0),
                 _ => {}
             }
@@ -195,6 +198,21 @@ impl Told {
             (false, false, Wanted::First | Wanted::AsItIs) if was_stopped => Step::Rest(state),
             (false, false, _) => Step::Start,
         }
+    }
+
+    /// Which life of it this is, where systemd says so.
+    pub fn life(&self) -> Option<String> {
+        Some(self.invocation.clone()).filter(|it| !it.is_empty())
+    }
+
+    /// Whether it has a process that serves or is about to end, and is in this life still, where that is known.
+    pub fn lives(&self, life: Option<&String>) -> bool {
+        let is_there = matches!(
+            self.active.as_str(),
+            "active" | "reloading" | "refreshing" | "deactivating"
+        );
+        let is_another = life.is_some() && self.life().is_some() && self.life().as_ref() != life;
+        is_there && !is_another
     }
 
     /// Whether somebody is about to end it, or to start it anew.
@@ -278,6 +296,22 @@ mod tests {
                 let restarted = told("ActiveState=inactive", &[RUN, "Job=12"]);
                 assert_eq!(step(restarted), Step::Wait);
             }
+        }
+    }
+
+    #[test]
+    fn a_life_is_over_when_nothing_runs_or_another_one_does() {
+        let lives = |active: &str, id: &str| {
+            let id = format!("InvocationID={id}");
+            let told = told(&format!("ActiveState={active}"), &[id.as_str()]);
+            let (same, other) = ("a1".to_owned(), "b2".to_owned());
+            [None, Some(&same), Some(&other)].map(|life| told.lives(life))
+        };
+        assert_eq!(lives("active", "a1"), [true, true, false]);
+        assert_eq!(lives("deactivating", "a1"), [true, true, false]);
+        assert_eq!(lives("active", ""), [true, true, true], "an old systemd");
+        for over in ["activating", "inactive", "failed"] {
+            assert_eq!(lives(over, "a1"), [false; 3], "{over}");
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Current, Supervisor};
 use crate::config::{obstacle, settings};
 use crate::ground::addr::OriginAddr;
 use crate::ground::deadline;
+use crate::origin::forensics::Seen;
 use crate::origin::herald::Herald;
 use crate::origin::lifecycle::Event;
 use crate::origin::oom::Kills;
@@ -164,6 +165,21 @@ impl Supervisor {
         let prepared = held.prepare();
         let told = |error| format!("Leeward cannot listen on {address} for it: {error}");
         prepared.err().map(told)
+    }
+
+    /// It serves on, and can be seen from now on; what was heard of it stays so.
+    pub(super) fn see(&mut self) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let Some(pid) = current.process.pid() else {
+            return;
+        };
+        tracing::info!(pid = pid.number(), "the origin's main process is known");
+        current.senses.look_at(Seen::Known(pid), None);
+        let view = &mut self.watch.board.view;
+        (view.pid, view.trouble) = (Some(pid), None);
+        self.tell();
     }
 
     /// It is known now which process serves.

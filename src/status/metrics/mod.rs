@@ -88,6 +88,9 @@ fn leeward(to: &mut Families<'_>, all: &Snapshot) -> Written {
     let help = "Changed keys that wait for a restart of Leeward.";
     let waiting = Some(all.configuration.waits_for_restart.len() as u64);
     to.gauge("leeward_configuration_waiting", help, PLAIN, waiting)?;
+    let help = "Lines of the log that were not written: its reader was too slow, or they repeat.";
+    let dropped = &all.traffic.log_dropped;
+    to.counters("leeward_log_lines_dropped", help, PLAIN, "reason", dropped)?;
     let help = "Time since Leeward started.";
     to.gauge("leeward_uptime", help, SECONDS, Some(all.uptime_seconds))?;
     let toll = &all.toll;

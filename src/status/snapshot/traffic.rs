@@ -35,6 +35,8 @@ pub struct Traffic {
     pub bytes: ByWord,
     /// Exchanges that are traced, by what became of telling the collector.
     pub traced: ByWord,
+    /// Lines of the log that were not written, by why: its reader is too slow, or they repeat.
+    pub log_dropped: ByWord,
     /// How long the parts of an exchange took.
     pub spans: ByWord<SpanFacts>,
 }
@@ -168,6 +170,10 @@ impl Traffic {
                 ("sent", sum(Count::SpansSent)),
                 ("dropped", sum(Count::SpansDropped)),
                 ("failed", sum(Count::SpansFailed)),
+            ]),
+            log_dropped: ByWord(vec![
+                ("reader", sum(Count::LinesLost)),
+                ("repeats", sum(Count::LinesWithheld)),
             ]),
             bytes: ByWord(vec![
                 ("from_clients", sum(Count::BytesFromClients)),
