@@ -115,6 +115,7 @@
 //! - A way to fail: a [`Failure`](ground::failure::Failure), and its row in `exchange/rescue`.
 //! - A new disease: what to look at in [`origin::attention`], what it means in [`origin::verdict`], what to say of it
 //!   in `origin/forensics/sentence`; and a path in `tests/ailing`, so that it can be caught.
+//! - A file that is installed: `[package.metadata]` in `Cargo.toml`, for each kind of package; `packaging/build` makes them.
 //! - A promise: a test in `tests/promises`, which drives the program from outside.
 
 pub mod app;

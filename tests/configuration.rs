@@ -3,6 +3,8 @@
 //! `BLESS=1 cargo test --test configuration` writes what is said today beside each file of `tests/faulty`;
 //! read the difference with a human eye before committing it.
 
+#[path = "configuration/packages.rs"]
+mod packages;
 #[path = "configuration/proofs.rs"]
 mod proofs;
 #[path = "configuration/schema.rs"]
@@ -109,6 +111,37 @@ fn every_shipped_configuration_is_accepted() {
         read += 1;
     }
     assert!(read >= 3, "only {read} files were found");
+}
+
+#[test]
+fn the_configurations_in_pods_are_accepted() {
+    let manifests = files(&shipped(""), "yaml");
+    assert_eq!(manifests.len(), 2, "{manifests:?}");
+    for path in manifests {
+        let manifest = fs::read_to_string(&path).unwrap();
+        let (_, rest) = manifest.split_once("  leeward.toml: |\n").unwrap();
+        let lines = rest.lines().map_while(|line| line.strip_prefix("    "));
+        let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+        assert!(text.contains("[origin]"), "{text}");
+        config::parse("leeward.toml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+    }
+}
+
+/// Nobody has said yet what is served, so that nothing is; filled in, it is good.
+#[test]
+fn the_configuration_of_the_packages_waits_to_be_filled_in() {
+    let text = fs::read_to_string(shipped("../packaging/leeward.toml")).unwrap();
+    let said = config::parse("leeward.toml", &text)
+        .unwrap_err()
+        .to_string();
+    for key in [": origin.address: ", ": origin.process.command: "] {
+        assert!(said.contains(key), "{said}");
+    }
+    assert!(said.ends_with("leeward.toml: 2 faults"), "{said}");
+    let filled = text
+        .replace("\"\"", "\"127.0.0.1:8080\"")
+        .replace("[]", "[\"server\"]");
+    config::parse("leeward.toml", &filled).unwrap_or_else(|faults| panic!("{faults}"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! `leeward man`: the manual pages, made from the definitions of the command line.
+//! `leeward man`: the manual pages, made from the definitions of the command line,
+//! and of what no definition says: `man.roff`.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -7,6 +9,9 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 
 use super::{FAILED, FINE, Line};
+
+/// What follows on the page of the program: the first steps, and where things are.
+const MORE: &str = include_str!("man.roff");
 
 /// Prints the page of the program, or writes the pages of all commands into a directory.
 pub fn man(directory: Option<&Path>) -> u8 {
@@ -30,9 +35,12 @@ pub fn man(directory: Option<&Path>) -> u8 {
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page)?;
+    page.extend_from_slice(MORE.as_bytes());
     Ok(page)
 }
 
 fn all(directory: &Path) -> io::Result<()> {
-    clap_mangen::generate_to(Line::command().disable_help_subcommand(true), directory)
+    let line = Line::command().disable_help_subcommand(true);
+    clap_mangen::generate_to(line.clone(), directory)?;
+    fs::write(directory.join("leeward.1"), page(&line)?)
 }

@@ -29,9 +29,14 @@ const FILES: [(&str, &str); 5] = [
 
 /// A machine for each release that is asked for, with Leeward's files in their places and this configuration.
 pub fn machines(config: &str) -> Result<Vec<Booted>, Skip> {
+    let suites = suites().into_iter();
+    suites.map(|suite| installed(&suite, config)).collect()
+}
+
+/// The releases that are asked for.
+pub fn suites() -> Vec<String> {
     let asked = std::env::var("LEEWARD_SUITES").unwrap_or_else(|_| "bookworm".to_owned());
-    let suites = asked.split_whitespace();
-    suites.map(|suite| installed(suite, config)).collect()
+    asked.split_whitespace().map(str::to_owned).collect()
 }
 
 fn installed(suite: &str, config: &str) -> Result<Booted, Skip> {

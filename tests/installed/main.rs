@@ -9,5 +9,6 @@ mod crowd;
 mod daily;
 mod house;
 mod outlived;
+mod packaged;
 mod shipped;
 mod survived;

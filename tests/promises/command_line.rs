@@ -100,6 +100,10 @@ fn completions_and_manual_pages_know_every_command() {
             "{page}"
         );
     }
+    let first = read("leeward.1").expect("the page of the program");
+    for chapter in ["FIRST STEPS", "BEFORE GOAHEAD", "EXIT STATUS", "FILES"] {
+        assert!(first.contains(chapter), "{chapter}: {first}");
+    }
     assert!(read("leeward-launch.1").is_err(), "it is nobody's to type");
     let nowhere = leeward(&["man", "/nowhere/at/all"]);
     assert_eq!(nowhere.status.code(), Some(1));

@@ -37,6 +37,7 @@ mod live;
 mod lives;
 mod load;
 mod logs;
+mod manifests;
 mod manners;
 mod metrics;
 mod observed;
