@@ -56,7 +56,7 @@ pub fn start(settings: &settings::Trace, ledger: &Ledger) -> io::Result<Option<C
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (spans, takings) = spans::open(ledger.open());
+    let (spans, takings) = spans::open(ledger.open_aside());
     let address = address.clone();
     thread::Builder::new()
         .name("collector".to_owned())

@@ -20,7 +20,7 @@ pub fn run(file: Option<PathBuf>) -> u8 {
         },
     };
     let ledger = Ledger::default();
-    let (_log, level) = log::begin(&settings.log, ledger.open());
+    let (_log, level) = log::begin(&settings.log, ledger.open_aside());
     let set_level = Box::new(move |log: &_| level.take(log));
     match app::run(settings, file, ledger, set_level) {
         Ok(()) => FINE,

@@ -94,9 +94,19 @@ const PHASES: usize = Phase::ALL.len();
 const PLAIN: usize = 30;
 const COUNTS: usize = PLAIN + 2 * PHASES + Class::ALL.len() + Loss::ALL.len();
 
+/// What a thread is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// It serves clients.
+    Serving,
+    /// Something else.
+    Aside,
+}
+
 /// One thread's own numbers.
 #[derive(Debug)]
 pub struct Tally {
+    work: Work,
     counts: [AtomicU64; COUNTS],
     spans: [Histogram; Span::ALL.len()],
 }
@@ -124,11 +134,14 @@ pub struct Distribution {
 }
 
 impl Ledger {
-    /// A tally for one more thread.
+    /// A tally for one more thread that serves clients.
     pub fn open(&self) -> Arc<Tally> {
-        let tally = Arc::new(Tally::default());
-        self.tallies().push(tally.clone());
-        tally
+        self.open_for(Work::Serving)
+    }
+
+    /// A tally for one more thread that does something else.
+    pub fn open_aside(&self) -> Arc<Tally> {
+        self.open_for(Work::Aside)
     }
 
     /// The sum of one counter over all threads.
@@ -136,9 +149,11 @@ impl Ledger {
         self.tallies().iter().map(|tally| tally.read(count)).sum()
     }
 
-    /// Something of each thread.
-    pub fn each<T>(&self, of: impl Fn(&Tally) -> T) -> Vec<T> {
-        self.tallies().iter().map(|tally| of(tally)).collect()
+    /// Something of each thread that serves clients.
+    pub fn each_serving<T>(&self, of: impl Fn(&Tally) -> T) -> Vec<T> {
+        let tallies = self.tallies();
+        let serving = tallies.iter().filter(|it| it.work == Work::Serving);
+        serving.map(|tally| of(tally)).collect()
     }
 
     /// The sum of one histogram over all threads.
@@ -156,12 +171,26 @@ impl Ledger {
         whole
     }
 
+    fn open_for(&self, work: Work) -> Arc<Tally> {
+        let tally = Arc::new(Tally::new(work));
+        self.tallies().push(tally.clone());
+        tally
+    }
+
     fn tallies(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Tally>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Tally {
+    fn new(work: Work) -> Self {
+        Self {
+            work,
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            spans: Default::default(),
+        }
+    }
+
     /// Adds one.
     pub fn count(&self, count: Count) {
         self.add(count, 1);
@@ -194,12 +223,10 @@ impl Tally {
     }
 }
 
+/// Of a thread that serves, in no ledger.
 impl Default for Tally {
     fn default() -> Self {
-        Self {
-            counts: std::array::from_fn(|_| AtomicU64::new(0)),
-            spans: Default::default(),
-        }
+        Self::new(Work::Serving)
     }
 }
 

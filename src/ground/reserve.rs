@@ -115,7 +115,7 @@ impl Reserve {
     }
 
     fn with(&self, connections: u64) -> u64 {
-        let exchanges = self.ledger.each(under_way);
+        let exchanges = self.ledger.each_serving(under_way);
         self.prices.sum(connections, exchanges.into_iter())
     }
 }
@@ -128,6 +128,16 @@ fn under_way(tally: &Tally) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_serves_nobody_has_no_share() {
+        let ledger = Ledger::default();
+        let reserve = Reserve::new(Prices::new(Some(1000), 0, 0, 10, 1), ledger.clone());
+        let _serving = ledger.open();
+        let used = reserve.used();
+        let _log = ledger.open_aside();
+        assert_eq!((reserve.used(), used), (used, 250));
+    }
 
     const MIB: u64 = 1 << 20;
 
