@@ -124,7 +124,10 @@ impl<'a, H> Driver<'a, H> {
                             end(connection.as_mut());
                             self.told(by, Heard::Yes);
                         }
-                        false => self.told(by, Heard::WhenAsked),
+                        false => {
+                            self.flow.takes_one_more();
+                            self.told(by, Heard::WhenAsked);
+                        }
                     }
                     continue;
                 }

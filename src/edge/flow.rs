@@ -43,6 +43,8 @@ pub struct Flow {
     ours: AtomicUsize,
     /// Whether a byte of the head that is owed has come, as hyper sees it.
     is_heard: AtomicBool,
+    /// The answer to what is asked next is the last.
+    is_last: AtomicBool,
     end: AtomicU8,
     fate: Fate,
     /// Once the connection is a tunnel: who is to be woken when it must end, and when it has.
@@ -90,6 +92,7 @@ impl Flow {
             in_flight: AtomicUsize::new(0),
             ours: AtomicUsize::new(0),
             is_heard: AtomicBool::new(false),
+            is_last: AtomicBool::new(false),
             end: AtomicU8::new(End::Order as u8),
             fate: Fate::default(),
             is_tunnel: AtomicBool::new(false),
@@ -208,7 +211,13 @@ impl Flow {
     pub fn has_asked(&self) -> bool {
         let is_http2 = !self.is_http1.load(Ordering::Relaxed);
         let has_answered = self.idle_since.load(Ordering::Relaxed) != 0;
-        is_http2 || has_answered || self.in_flight.load(Ordering::Relaxed) > 0
+        let is_heard = self.is_heard.load(Ordering::Relaxed);
+        is_http2 || has_answered || is_heard || self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// What is asked next is answered, and nothing after that: the answer says so.
+    pub fn takes_one_more(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
     }
 
     /// Over HTTP/2: a head has begun and is not whole, or is whole now.
@@ -296,6 +305,11 @@ impl Flow {
 }
 
 impl InFlight {
+    /// Whether nothing more is taken after this.
+    pub fn is_last(&self) -> bool {
+        self.flow.is_last.load(Ordering::Relaxed)
+    }
+
     /// A head has come whole, and we are at work on it.
     pub fn begin(flow: &Arc<Flow>) -> Self {
         flow.head_begun.store(0, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
@@ -35,13 +36,16 @@ const SMALL: usize = 16 << 10;
 
 /// Tracks a response; `stream` is its stream where it has one.
 pub fn tracked<B>(
-    response: Response<B>,
+    mut response: Response<B>,
     mut in_flight: InFlight,
     stream: Option<Arc<Stream>>,
 ) -> Response<Tracked<B>> {
     in_flight.gave();
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         in_flight.tunnels();
+    } else if in_flight.is_last() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     if let Some(stream) = &stream {
         stream.turn_to_client();

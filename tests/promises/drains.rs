@@ -113,7 +113,8 @@ fn who_came_just_before_the_end_is_answered() {
     leeward.wait_log("draining", DUE);
     std::thread::sleep(Duration::from_millis(200));
     let answer = client.request("GET", "/", &[], &[]).expect("an answer");
-    assert_eq!(answer.status, 200);
+    let told = answer.header("connection");
+    assert_eq!((answer.status, told), (200, Some("close")));
     assert!(silent.read_to_end().expect("a goodbye").is_empty());
     let asked = Instant::now();
     assert!(leeward.terminate().success());
