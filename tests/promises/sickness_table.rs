@@ -65,7 +65,7 @@ const REPLACED: &[Sickness] = &[
         &[
             "thread {pid} of ailing has been in sendto(",
             " to 127.0.0.1:",
-            "MB unsent",
+            "MiB unsent",
             "; the other end does not read",
         ],
     ),

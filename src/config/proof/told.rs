@@ -73,7 +73,7 @@ impl Proof {
             return String::new();
         };
         let mut text = format!(
-            "{:>10}  at the longest ({})\n",
+            "{:>10}  at the longest ({}), where the next start succeeds\n",
             longest.total().told(),
             longest.name
         );
@@ -273,7 +273,7 @@ mod tests {
         }
         let said = proof.for_people(Ink::Plain);
         for line in [
-            "  149.95 s  at the longest (spinning)\n",
+            "  149.95 s  at the longest (spinning), where the next start succeeds\n",
             "   62.35 s +     87.6 s =  149.95 s  spinning: ",
             "    87.6 s  silent, spinning: ",
         ] {

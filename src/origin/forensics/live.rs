@@ -116,7 +116,7 @@ fn a_stopped_process_is_seen_stopped_and_by_no_debugger() {
     let findings = look(&captive, &nowhere());
     assert_eq!(why(&findings), Some(Why::Stopped));
     let wanted = format!(
-        "process {} (sleep) is stopped (state T, no tracer): someone sent it SIGSTOP",
+        "process {} (sleep) is stopped (state T, no tracer): a stop signal was sent to it, by whom is not known",
         captive.pid()
     );
     assert!(told(&findings).starts_with(&wanted));
@@ -219,7 +219,7 @@ fn a_server_writing_to_a_client_that_does_not_read_is_seen_with_the_bytes_unsent
     settled(&captive, "sendto");
     let findings = look(&captive, &Listening::Tcp(at));
     assert_eq!(why(&findings), Some(Why::Writing));
-    assert!(told(&findings).contains("MB unsent; the other end does not read"));
+    assert!(told(&findings).contains("MiB unsent; the other end does not read"));
     assert!(
         findings
             .door

@@ -51,10 +51,10 @@ fn rows(list: &[Summary]) -> Html {
 /// The verdict, and what it cost.
 pub(super) fn cost(incident: &Summary) -> Html {
     let cost = match (incident.unserved_seconds, &incident.part_of) {
-        (Some(0.0), _) => "nobody had to wait for it".to_owned(),
+        (Some(0.0), _) => "over; nobody had to wait for it".to_owned(),
         (Some(lasted), _) => {
             let requests = requests(incident);
-            format!("nobody served for {}{requests}", length(lasted))
+            format!("over; nobody served for {}{requests}", length(lasted))
         }
         (None, Some(_)) => "a start that failed, in the outage before it".to_owned(),
         (None, None) => "not over yet".to_owned(),

@@ -75,7 +75,9 @@ fn of_process(blamed: &Blame<'_>) -> String {
                 Seen::Known(_) => "no tracer",
                 Seen::Hidden(_) => "a tracer could not be ruled out",
             };
-            format!("{name} is stopped (state T, {tracer}): someone sent it SIGSTOP")
+            format!(
+                "{name} is stopped (state T, {tracer}): a stop signal was sent to it, by whom is not known"
+            )
         }
         _ => {
             let why = process

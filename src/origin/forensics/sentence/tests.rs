@@ -21,7 +21,7 @@ fn a_blocked_writer_is_told_with_its_peer_and_its_request() {
         sentence(&findings, HELD, |peer| (peer.port() == 51234)
             .then(|| "it serves GET /big.bin from exchange 5512".into())),
         "thread 100 of goahead has been in write(7) for 28.9 s: socket 127.0.0.1:8080 to 127.0.0.1:51234, \
-         ESTABLISHED, 2.5 MB unsent; the other end does not read; it serves GET /big.bin from exchange 5512"
+         ESTABLISHED, 2.4 MiB unsent; the other end does not read; it serves GET /big.bin from exchange 5512"
     );
 }
 
@@ -56,7 +56,7 @@ fn a_stopped_process_is_told_with_its_likely_cause() {
     findings.processes[0].vital.state = Seen::Known(RunState::Stopped);
     assert_eq!(
         sentence(&findings, HELD, |_| None),
-        "process 100 (goahead) is stopped (state T, no tracer): someone sent it SIGSTOP"
+        "process 100 (goahead) is stopped (state T, no tracer): a stop signal was sent to it, by whom is not known"
     );
     findings.processes[0].vital.tracer = Seen::Known(Pid::new(555));
     assert_eq!(
@@ -131,7 +131,7 @@ fn a_hidden_call_leaves_the_kernel_function_and_the_fullest_connection() {
         sentence(&findings, HELD, |_| None),
         "thread 100 of goahead is asleep (state S) in the kernel's sk_stream_wait_memory (a socket whose peer does not \
          read) and did not wake between two samples; its system call could not be read: /proc/100/task/100/syscall: not permitted; the fullest connection at \
-         its door is 127.0.0.1:8080 to 127.0.0.1:51234, ESTABLISHED, 1.2 kB unsent"
+         its door is 127.0.0.1:8080 to 127.0.0.1:51234, ESTABLISHED, 1.2 KiB unsent"
     );
 }
 

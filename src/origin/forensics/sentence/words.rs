@@ -137,12 +137,13 @@ pub(super) fn span(span: Duration) -> String {
 /// A number of bytes as people write it.
 pub(super) fn size(bytes: u32) -> String {
     let bytes = f64::from(bytes);
-    if bytes < 1e3 {
+    const KIB: f64 = 1024.0;
+    if bytes < KIB {
         format!("{bytes:.0} byte{}", if bytes == 1.0 { "" } else { "s" })
-    } else if bytes < 1e6 {
-        format!("{:.1} kB", bytes / 1e3)
+    } else if bytes < KIB * KIB {
+        format!("{:.1} KiB", bytes / KIB)
     } else {
-        format!("{:.1} MB", bytes / 1e6)
+        format!("{:.1} MiB", bytes / KIB / KIB)
     }
 }
 
@@ -156,8 +157,8 @@ mod tests {
             [5, 1_500, 119_900, 180_000, 10_800_000].map(|ms| span(Duration::from_millis(ms)));
         assert_eq!(spans, ["5 ms", "1.5 s", "119.9 s", "3 min", "3.0 h"]);
         assert_eq!(
-            [1, 999, 1_000, 2_500_000].map(size),
-            ["1 byte", "999 bytes", "1.0 kB", "2.5 MB"]
+            [1, 1_023, 1_024, 2_621_440].map(size),
+            ["1 byte", "1023 bytes", "1.0 KiB", "2.5 MiB"]
         );
     }
 }
