@@ -165,7 +165,9 @@ impl Supervisor {
 
     async fn descend(&mut self, ladder: Ladder) -> Option<Event> {
         self.asks(ladder);
-        let current = self.current.as_ref()?;
+        let current = self.current.as_mut()?;
+        // A serial origin would wait for the rest of a question that nobody goes on with, and not hear that it is to end.
+        current.senses.hush();
         match stop::descend(&current.process, ladder).await {
             true => self.bury().await,
             false => match current.process.out_of_reach() {
