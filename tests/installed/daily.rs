@@ -3,18 +3,14 @@
 use std::net::TcpStream;
 
 use crate::house::{CONFIG, DUE, ENABLE, entry, get, is_served, journal, machines, origin};
-use crate::skip;
 use crate::support::booted::Booted;
 use crate::support::h1;
 use crate::support::pki::{Authority, shown};
+use crate::{or_skip, skip};
 
 #[test]
 fn two_units_enabled_are_all_it_takes() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let plain = machine.inside(|| h1::plain_get(Booted::at(80), "/", DUE));
@@ -60,11 +56,7 @@ fn two_units_enabled_are_all_it_takes() {
 
 #[test]
 fn the_journal_has_severities_and_fields() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let access = entry(machine, "info", "access: client=127.0.0.1:");
@@ -92,11 +84,7 @@ fn the_journal_has_severities_and_fields() {
 
 #[test]
 fn a_reload_is_taken_whole_or_fails_and_says_why() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let main = machine.property("leeward", "MainPID");
@@ -136,11 +124,7 @@ fn a_reload_is_taken_whole_or_fails_and_says_why() {
 /// wait meanwhile.
 #[test]
 fn a_faulty_configuration_ends_it_until_it_is_mended() {
-    let machines = match machines(&format!("{CONFIG}nonsense = 1\n")) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(&format!("{CONFIG}nonsense = 1\n"))) {
         assert!(!machine.run(ENABLE).status.success());
         machine.wait_for(
             "systemctl show -p ActiveState --value leeward",

@@ -2,7 +2,7 @@
 
 use crate::house::{DUE, ENABLE, is_served, machines};
 use crate::house::{entry, shipped};
-use crate::skip;
+use crate::or_skip;
 use crate::support::booted::Booted;
 
 const KEPT: &str = "[edge]\nlisten = \"0.0.0.0:443\"\n[origin]\naddress = \"127.0.0.1:8080\"\n\
@@ -35,11 +35,7 @@ fn main_of(machine: &Booted) -> String {
 
 #[test]
 fn it_is_the_same_process_behind_a_restart_a_crash_and_a_freeze_and_a_stop_ends_it() {
-    let machines = match machines(KEPT) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(KEPT)) {
         let origin = started(machine);
         let first = main_of(machine);
         machine.succeed("systemctl restart leeward");
@@ -73,11 +69,7 @@ fn it_is_the_same_process_behind_a_restart_a_crash_and_a_freeze_and_a_stop_ends_
 
 #[test]
 fn what_would_be_started_otherwise_now_is_replaced() {
-    let machines = match machines(KEPT) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(KEPT)) {
         let origin = started(machine);
         machine.put(
             "/etc/leeward/leeward.toml",

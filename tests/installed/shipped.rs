@@ -1,8 +1,8 @@
 //! The files below `systemd/`, as a machine's own tools judge them, and each of the examples at work.
 
 use crate::house::{CONFIG, DUE, ENABLE, drop_in, get, is_served, machines, shipped};
-use crate::skip;
 use crate::support::booted::Booted;
+use crate::{or_skip, skip};
 
 /// What goes into `leeward.service.d`.
 const DROP_INS: [&str; 6] = [
@@ -31,11 +31,7 @@ fn verify(machine: &Booted, units: &str) {
 
 #[test]
 fn systemd_finds_no_mistake_in_what_is_shipped() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         let socket = shipped("examples/leeward@shop.socket");
         machine.put("/etc/systemd/system/leeward@shop.socket", socket);
         verify(
@@ -69,11 +65,7 @@ fn systemd_finds_no_mistake_in_what_is_shipped() {
 
 #[test]
 fn little_is_exposed_and_the_rest_has_its_reason() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         for unit in ["leeward.service", "leeward@shop.service"] {
             let judged = machine.run(&format!("systemd-analyze security --no-pager {unit}"));
             let judged = String::from_utf8_lossy(&judged.stdout).into_owned();
@@ -135,11 +127,7 @@ fn several_on_one_machine_are_kept_apart() {
              [origin]\naddress = \"127.0.0.1:{origin}\"\n[origin.bundled]\nroot = \"/srv/www\"\n"
         )
     };
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.put("/etc/leeward/shop.toml", of(8443, 9181, 8081));
         machine.put("/etc/leeward/blog.toml", of(444, 9182, 8082));
         let socket = shipped("examples/leeward@shop.socket");
@@ -176,11 +164,7 @@ fn several_on_one_machine_are_kept_apart() {
 /// GoAhead's own files may be missing. What Leeward has written is still its own when its user is no longer made up.
 #[test]
 fn leeward_serves_on_with_the_drop_in_for_goahead() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         machine.succeed("leeward capture");
@@ -196,11 +180,7 @@ fn leeward_serves_on_with_the_drop_in_for_goahead() {
 /// As it ends where its watchdog has run out, or where nothing has helped for too long.
 #[test]
 fn the_last_resort_is_a_reboot_where_that_was_asked_for() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         drop_in(machine, "reboot.conf");
         machine.succeed(ENABLE);
         is_served(machine, 443);
@@ -225,11 +205,7 @@ fn beside(machine: &Booted) {
 
 #[test]
 fn an_origin_that_is_a_unit_of_its_own_is_ended_and_started_by_leave_of_polkit() {
-    let machines = match machines(UNIT) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(UNIT)) {
         if !machine
             .run("test -x /usr/lib/polkit-1/polkitd")
             .status
@@ -260,11 +236,7 @@ fn an_origin_that_is_a_unit_of_its_own_is_ended_and_started_by_leave_of_polkit()
 /// What is seen of another user's process: with the drop-in, which system call it hangs in.
 #[test]
 fn another_users_origin_is_looked_into_where_that_was_asked_for() {
-    let machines = match machines(UNIT) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(UNIT)) {
         beside(machine);
         let sees = || {
             machine.succeed("leeward capture");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::crowd::during;
 use crate::house::{CONFIG, DUE, ENABLE, entry, get, is_served, journal, machines, origin};
-use crate::skip;
+use crate::or_skip;
 use crate::support::booted::Booted;
 
 /// `WatchdogSec=` of the unit.
@@ -29,11 +29,7 @@ fn is_gone(machine: &Booted, pid: &str) -> bool {
 
 #[test]
 fn a_frozen_origin_serves_again_and_what_held_it_is_told() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let (main, first) = (main_pid(machine), origin(machine));
@@ -69,11 +65,7 @@ fn a_frozen_origin_serves_again_and_what_held_it_is_told() {
 /// Who connected while nobody was there is served by the next, and no part of the old origin is left.
 #[test]
 fn leeward_killed_is_back_at_once_and_refuses_nobody() {
-    let machines = match machines(&open_to_all()) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(&open_to_all())) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         let (main, first) = (main_pid(machine), origin(machine));
@@ -96,11 +88,7 @@ fn leeward_killed_is_back_at_once_and_refuses_nobody() {
 
 #[test]
 fn leeward_frozen_is_back_within_the_watchdogs_time_and_a_second() {
-    let machines = match machines(CONFIG) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(CONFIG)) {
         machine.succeed(ENABLE);
         is_served(machine, 443);
         // A host that is busy with others may be late once, and not each time.
@@ -136,11 +124,7 @@ fn late(took: Duration) -> Option<Duration> {
 
 #[test]
 fn a_restart_under_load_refuses_and_breaks_no_connection() {
-    let machines = match machines(&open_to_all()) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(&open_to_all())) {
         machine.succeed(ENABLE);
         restarted_under_load(machine);
     }
@@ -149,11 +133,7 @@ fn a_restart_under_load_refuses_and_breaks_no_connection() {
 /// What Leeward has bound itself is kept by systemd from one life to the next.
 #[test]
 fn a_restart_under_load_without_a_socket_unit_is_no_different() {
-    let machines = match machines(&open_to_all()) {
-        Ok(machines) => machines,
-        Err(reason) => skip!(reason),
-    };
-    for machine in &machines {
+    for machine in &or_skip!(machines(&open_to_all())) {
         machine.succeed("systemctl start leeward.service");
         assert_eq!(
             machine.property("leeward.socket", "ActiveState"),

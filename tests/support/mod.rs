@@ -64,3 +64,14 @@ macro_rules! skip {
         return;
     }};
 }
+
+/// What a test needs, or leaves it where that can't be had here.
+#[macro_export]
+macro_rules! or_skip {
+    ($needed:expr) => {
+        match $needed {
+            Ok(needed) => needed,
+            Err(reason) => $crate::skip!(reason),
+        }
+    };
+}
