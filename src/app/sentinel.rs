@@ -12,12 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::ground::deadline;
-use crate::ground::heartbeat::{BEAT, Hearts, LOOK, Vigil};
+use crate::ground::heartbeat::{Hearts, LOOK, Vigil};
 use crate::ground::systemd::Notifier;
 use crate::origin::forensics::{Call, Movement, Thread, threads};
+use crate::origin::journal::MOMENT;
 use crate::origin::pid::Pid;
 
-/// A silence shorter than this is none: a beat, and the look that would have seen it.
+/// A silence shorter than this is none: some beats (every [`BEAT`](crate::ground::heartbeat::BEAT)), and the look that would
+/// have seen them.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Who stands still for so long is stuck, where no watchdog says how long is too long.
 const STUCK: Duration = Duration::from_secs(5);
@@ -53,7 +55,7 @@ fn stand_watch(hearts: &Hearts, notifier: Notifier, directory: Option<&Path>) {
         last = now;
         let longest = still.iter().map(|(_, silent)| *silent).max();
         let longest = longest.unwrap_or_default();
-        if longest < PAUSE.max(2 * BEAT) {
+        if longest < PAUSE {
             notifier.alive();
         }
         if longest < patience {
@@ -160,7 +162,7 @@ fn record(story: &str, directory: &Path) -> io::Result<PathBuf> {
     while before.len() >= KEPT {
         fs::remove_file(before.remove(0))?;
     }
-    let moment = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ");
+    let moment = jiff::Timestamp::now().strftime(MOMENT);
     let path = directory.join(format!("{moment}.{ENDING}"));
     fs::write(&path, story)?;
     fs::File::open(&path)?.sync_all()?;

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// An instant by which something is over. Deadlines are compared and tightened, never restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
@@ -25,6 +27,12 @@ pub async fn reached(moment: Option<Instant>) {
 /// The present instant. Follows tokio's clock, so that in-memory tests can pause it.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// The monotonic clock, which is the same for all processes until the next boot (clock_gettime(2)).
+pub fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 impl Deadline {

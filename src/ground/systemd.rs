@@ -14,7 +14,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::time::{ClockId, clock_gettime};
+
+use super::deadline;
 
 /// Tells the service manager; a no-op when `NOTIFY_SOCKET` is not set.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +70,7 @@ impl Notifier {
 
     /// A reload begins. systemd wants the moment it began in the same message.
     pub fn reloading(&self, status: &str) {
-        let moment = clock_gettime(ClockId::Monotonic);
-        let micros = moment.tv_sec * 1_000_000 + moment.tv_nsec / 1_000;
+        let micros = deadline::since_boot().as_micros();
         let status = line(status);
         tell(&format!(
             "RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS={status}"

@@ -30,7 +30,7 @@ pub struct Retention {
 }
 
 /// How the name of an incident begins: its moment, UTC. Names sort by age.
-pub(super) const MOMENT: &str = "%Y%m%dT%H%M%S.%3fZ";
+pub const MOMENT: &str = "%Y%m%dT%H%M%S.%3fZ";
 /// How often the oldest are looked for where nothing happens.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// A sweep that takes longer is left to itself: the disk is slow or dead.

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::forensics::vital;
@@ -53,7 +52,7 @@ pub(super) struct Record {
     /// Microseconds of the monotonic clock, which is the same for all processes until the next boot.
     started: u64,
     /// How long its start took, and how much it was found to do at once, when that was known.
-    took: Option<Duration>,
+    pub(super) took: Option<Duration>,
     pub(super) slots: Option<usize>,
 }
 
@@ -162,7 +161,7 @@ impl Record {
             address: address.to_string(),
             cgroup,
             command: told(command),
-            started: monotonic(),
+            started: micros(),
             took: None,
             slots: None,
         }
@@ -170,14 +169,9 @@ impl Record {
 
     /// When it was started, by the clock of this process.
     pub(super) fn started(&self) -> Instant {
-        let age = Duration::from_micros(monotonic().saturating_sub(self.started));
+        let age = Duration::from_micros(micros().saturating_sub(self.started));
         let now = deadline::now();
         now.checked_sub(age).unwrap_or(now)
-    }
-
-    /// How long its start took, as far as that is known.
-    pub(super) fn took(&self) -> Option<Duration> {
-        self.took
     }
 }
 
@@ -267,9 +261,8 @@ fn read(file: &mut File) -> io::Result<Record> {
     }
 }
 
-fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    (now.tv_sec as u64) * 1_000_000 + (now.tv_nsec as u64) / 1_000
+fn micros() -> u64 {
+    u64::try_from(deadline::since_boot().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -312,7 +305,7 @@ mod tests {
         let record = &found.record;
         assert_eq!((record.pid, record.generation), (Pid::own().unwrap(), 7));
         assert_eq!(
-            (record.took(), record.slots),
+            (record.took, record.slots),
             (Some(Duration::from_secs(2)), Some(4))
         );
         assert!(record.born > 0 && record.started().elapsed() < Duration::from_secs(60));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::house::{DUE, ENABLE, get, is_served, suites};
-use crate::skip;
+use crate::or_skip;
 use crate::support::Skip;
 use crate::support::booted::Booted;
 use crate::support::process::Running;
@@ -25,15 +25,9 @@ const FILL_IN: &str = r#"sed -i -e 's|^address = ""|address = "127.0.0.1:8080"|'
 
 #[test]
 fn a_package_and_one_edited_file_are_all_it_takes() {
-    let package = match package() {
-        Ok(made) => made,
-        Err(reason) => skip!(reason),
-    };
+    let package = or_skip!(package());
     for suite in suites() {
-        let machine = match bare(&suite) {
-            Ok(machine) => machine,
-            Err(reason) => skip!(reason),
-        };
+        let machine = or_skip!(bare(&suite));
         let told = install(&machine, package);
         // Nothing is served that nobody has asked for, nothing has failed, and it says what to do.
         assert!(
@@ -66,17 +60,11 @@ fn a_package_and_one_edited_file_are_all_it_takes() {
 
 #[test]
 fn an_upgrade_keeps_what_was_edited_and_ends_nothing_that_serves() {
-    let package = match package() {
-        Ok(made) => made,
-        Err(reason) => skip!(reason),
-    };
+    let package = or_skip!(package());
     let place = TempDir::new().expect("a directory");
     let next = later(package, place.path());
     for suite in suites() {
-        let machine = match bare(&suite) {
-            Ok(machine) => machine,
-            Err(reason) => skip!(reason),
-        };
+        let machine = or_skip!(bare(&suite));
         install(&machine, package);
         // Before it is configured, an upgrade starts nothing either.
         install(&machine, package);
@@ -114,15 +102,9 @@ fn an_upgrade_keeps_what_was_edited_and_ends_nothing_that_serves() {
 
 #[test]
 fn a_removal_ends_it_and_a_purge_leaves_nothing() {
-    let package = match package() {
-        Ok(made) => made,
-        Err(reason) => skip!(reason),
-    };
+    let package = or_skip!(package());
     for suite in suites() {
-        let machine = match bare(&suite) {
-            Ok(machine) => machine,
-            Err(reason) => skip!(reason),
-        };
+        let machine = or_skip!(bare(&suite));
         install(&machine, package);
         machine.succeed(FILL_IN);
         machine.succeed(ENABLE);

@@ -5,24 +5,18 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::house::{DUE, behind, configuration, in_front_of, incidents, sick, wait_metric};
+use crate::house::{
+    DUE, behind, configuration, in_front_of, incidents, sick, signal_origin, wait_metric,
+};
 use crate::skip;
 use crate::support::control_group::Group;
 use crate::support::{Leeward, Origin, free_port, h1, leeward};
 
 /// Hangs are sure sooner than by default, so that a test need not wait for it.
 const SOON: &str = "[hang]\ncertain = \"500ms\"\nsilent = \"2s\"\n[restart]\nbackoff = \"100ms\"\n";
-
-fn signal(leeward: &Leeward, signal: Signal) {
-    let status = leeward.status_get("/status.json").text();
-    let status: Value = serde_json::from_str(&status).expect("JSON");
-    let pid = status["origin"]["pid"].as_i64().expect("a process");
-    let pid = Pid::from_raw(i32::try_from(pid).expect("a number")).expect("a process");
-    kill_process(pid, signal).expect("a signal");
-}
 
 /// The only incident, once this has happened in it.
 fn once(leeward: &Leeward, what: &str) -> Value {
@@ -87,7 +81,7 @@ fn an_incident_is_told_from_the_last_sign_of_life_to_the_first_client_that_is_se
     let asking = std::thread::spawn(move || h1::get(edge, "/slow/1000", DUE));
     wait_metric(&before, "leeward_exchanges_in_flight 1");
     std::thread::sleep(Duration::from_millis(100));
-    signal(&before, Signal::STOP);
+    signal_origin(&before, Signal::STOP);
     let answer = asking.join().expect("a client");
     answer.expect("an answer of the next one");
     let waited = asked.elapsed().as_secs_f64();
@@ -148,7 +142,7 @@ fn an_incident_is_told_from_the_last_sign_of_life_to_the_first_client_that_is_se
 #[test]
 fn a_signal_of_somebody_elses_is_told_as_that_and_the_incidents_lead_to_each_other() {
     let before = behind(&[], SOON);
-    signal(&before, Signal::KILL);
+    signal_origin(&before, Signal::KILL);
     let incident = once(&before, "reached");
     assert_eq!(
         incident["ending"]["signal"]["from"], "somebody_else",
@@ -161,7 +155,7 @@ fn a_signal_of_somebody_elses_is_told_as_that_and_the_incidents_lead_to_each_oth
     );
     assert_eq!(after(&incident, "ended"), 0.0, "it fell ill by that");
     assert!(!words(&incident).iter().any(|it| it == "signalled"));
-    signal(&before, Signal::TERM);
+    signal_origin(&before, Signal::TERM);
     before.wait_log_nth("incident closed", 2, DUE);
     let both = incidents(&before);
     assert_eq!(both[1]["ending"]["signal"]["name"], "SIGTERM");
@@ -256,7 +250,7 @@ fn a_start_that_fails_during_an_outage_is_a_part_of_it_and_not_an_outage_that_ne
     let command = ["sh", "-c", &script].map(str::to_owned);
     let before = in_front_of(&command, "[restart]\nbackoff = \"50ms\"\n");
     std::fs::remove_file(&there).expect("it was there");
-    signal(&before, Signal::KILL);
+    signal_origin(&before, Signal::KILL);
     before.wait_log_nth("incident opened", 3, DUE);
     std::fs::write(&there, "").expect("a file");
     before.wait_log("incident closed", DUE);

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
 use crate::support::h1::Connection;
 use crate::support::netns::Pair;
 use crate::support::origin::holding_client;
@@ -155,4 +158,13 @@ pub fn incidents(leeward: &Leeward) -> Vec<serde_json::Value> {
     let read = |path| std::fs::read(path).expect("an incident can be read");
     let parsed = |text: Vec<u8>| serde_json::from_slice(&text).expect("an incident is JSON");
     files.into_iter().map(read).map(parsed).collect()
+}
+
+/// Sends a signal to the process of the origin, as the status page tells of it.
+pub fn signal_origin(leeward: &Leeward, signal: Signal) {
+    let status = leeward.status_get("/status.json").text();
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    let pid = status["origin"]["pid"].as_i64().expect("a process");
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a number")).expect("a process");
+    kill_process(pid, signal).expect("a signal");
 }

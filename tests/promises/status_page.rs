@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use rustix::process::Signal;
+use serde_json::json;
 
-use crate::house::{DUE, behind, incidents};
+use crate::house::{DUE, behind, incidents, signal_origin};
 use crate::skip;
 use crate::support::browser::{Browser, Device, Scheme, axe};
 use crate::support::{Leeward, h1};
@@ -27,14 +27,6 @@ const ENTER: char = '\u{e007}';
 
 fn page(leeward: &Leeward, path: &str) -> String {
     format!("http://{}{path}", leeward.status())
-}
-
-fn signal(leeward: &Leeward, signal: Signal) {
-    let status = leeward.status_get("/status.json").text();
-    let status: Value = serde_json::from_str(&status).expect("JSON");
-    let pid = status["origin"]["pid"].as_i64().expect("a process");
-    let pid = Pid::from_raw(i32::try_from(pid).expect("a number")).expect("a process");
-    kill_process(pid, signal).expect("a signal");
 }
 
 /// For people, where they asked for it.
@@ -107,7 +99,7 @@ fn each_state_is_seen_as_it_comes_by_its_word_its_colour_and_its_shape() {
     browser.run("window.sameAsBefore = true;", &[]);
     let edge = leeward.edge();
     let held = std::thread::spawn(move || h1::get(edge, "/slow/200", DUE));
-    signal(&leeward, Signal::STOP);
+    signal_origin(&leeward, Signal::STOP);
     let suspect = looks(&browser, "Suspect");
     keep(&browser, "suspect");
     let hung = looks(&browser, "Hung");
@@ -117,7 +109,7 @@ fn each_state_is_seen_as_it_comes_by_its_word_its_colour_and_its_shape() {
     );
     keep(&browser, "hung");
     assert_eq!(looks(&browser, "Ready"), ready);
-    signal(&leeward, Signal::KILL);
+    signal_origin(&leeward, Signal::KILL);
     let backoff = looks(&browser, "Backoff");
     keep(&browser, "backoff");
     assert_eq!(looks(&browser, "Ready"), ready);
@@ -161,12 +153,12 @@ fn everybody_can_read_it_on_a_phone_and_on_a_desk_by_day_and_by_night() {
     // Hung for as long as it is looked at, after an incident.
     let slowly = SLOWLY.replace("\"1.5\"]", "\"60\"]\nbefore_kill_timeout = \"60s\"");
     let leeward = behind(&[], &slowly);
-    signal(&leeward, Signal::KILL);
+    signal_origin(&leeward, Signal::KILL);
     leeward.wait_log("incident closed", DUE);
     let edge = leeward.edge();
     let _held = std::thread::spawn(move || h1::get(edge, "/block/lock", DUE));
     std::thread::sleep(Duration::from_millis(100));
-    signal(&leeward, Signal::STOP);
+    signal_origin(&leeward, Signal::STOP);
     leeward.wait_log_nth("incident opened", 2, DUE);
     let all = incidents(&leeward);
     let hang = all
@@ -219,7 +211,7 @@ fn incidents_are_reached_by_keyboard_and_the_focus_stays_when_the_page_changes()
     };
     let quickly = SLOWLY.replace("1.5", "0").replace("2s", "200ms");
     let mut leeward = behind(&[], &quickly);
-    signal(&leeward, Signal::STOP);
+    signal_origin(&leeward, Signal::STOP);
     leeward.wait_log("incident closed", DUE);
     browser.show_on(Device::Desktop, Scheme::Light);
     browser.open(&page(&leeward, "/"));
@@ -241,7 +233,7 @@ fn incidents_are_reached_by_keyboard_and_the_focus_stays_when_the_page_changes()
     assert_eq!(at[1], true, "no incident within twenty steps: {at}");
     assert_ne!(at[2], "none", "the focus is not seen");
     // Another incident changes the list in which the focus is.
-    signal(&leeward, Signal::KILL);
+    signal_origin(&leeward, Signal::KILL);
     browser.wait(
         "document.querySelectorAll('.incidents li').length == 2",
         DUE,
@@ -267,7 +259,7 @@ fn incidents_are_reached_by_keyboard_and_the_focus_stays_when_the_page_changes()
     // Without scripts it is whole, too, and while the origin is down.
     browser.without_scripts();
     leeward.wait_log_nth("incident closed", 2, DUE);
-    signal(&leeward, Signal::KILL);
+    signal_origin(&leeward, Signal::KILL);
     browser.open(&page(&leeward, "/"));
     let text = browser.run("return document.body.innerText;", &[json!(null)]);
     let text = text.as_str().expect("a text").to_owned();

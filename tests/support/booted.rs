@@ -5,17 +5,16 @@
 //! this is dropped, or, where the test itself was killed, by the next one.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
 use super::Skip;
 use super::control_group::Unified;
+use super::netns;
 use super::process::Running;
 
 /// How long it may take to boot: some two seconds, where nothing else runs.
@@ -171,16 +170,7 @@ impl Booted {
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let door = format!("/proc/{}/ns/net", self.first);
         let door = std::fs::File::open(door).expect("the machine has a network");
-        thread::scope(|scope| {
-            let worker = scope.spawn(move || {
-                move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network))
-                    .expect("root may enter");
-                work()
-            });
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        netns::inside(door, work)
     }
 
     /// Waits until it goes down by itself, be it for ever or to boot again.

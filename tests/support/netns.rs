@@ -79,6 +79,20 @@ impl Pair {
 /// One network namespace; deleted when dropped.
 pub struct Namespace(String);
 
+/// Does something on a thread that lives in the network behind this door.
+pub fn inside<T: Send>(door: File, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("root may enter");
+            work()
+        });
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 impl Namespace {
     /// Its name.
     pub fn name(&self) -> &str {
@@ -91,16 +105,7 @@ impl Namespace {
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let door = File::open(Path::new("/run/netns").join(&self.0))
             .expect("a namespace of ours has a name");
-        thread::scope(|scope| {
-            let worker = scope.spawn(move || {
-                move_into_link_name_space(door.as_fd(), Some(LinkNameSpaceType::Network))
-                    .expect("root may enter");
-                work()
-            });
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        inside(door, work)
     }
 
     fn add(role: &str) -> Result<Namespace, Skip> {

@@ -42,11 +42,7 @@ impl Bound {
             }
             told
         });
-        let mut told = self.total().for_programs();
-        told["name"] = self.name.into();
-        told["told"] = self.told.into();
-        told["parts"] = parts.collect();
-        told
+        summed(self.total(), self.name, self.told, parts.collect())
     }
 }
 
@@ -63,12 +59,16 @@ impl Outage {
             told["what"] = what.into();
             told
         });
-        let mut told = self.total().for_programs();
-        told["name"] = self.name.into();
-        told["told"] = self.told.into();
-        told["parts"] = parts.collect();
-        told
+        summed(self.total(), self.name, self.told, parts.collect())
     }
+}
+
+fn summed(total: Amount, name: &str, told: &str, parts: Value) -> Value {
+    let mut it = total.for_programs();
+    it["name"] = name.into();
+    it["told"] = told.into();
+    it["parts"] = parts;
+    it
 }
 
 impl Amount {

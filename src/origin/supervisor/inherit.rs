@@ -36,7 +36,7 @@ impl Supervisor {
         }
         let mut current = self.begin(process, address, self.watch.roster.clone());
         current.spawned = record.started();
-        current.took = Some(record.took().unwrap_or(self.start_took));
+        current.took = Some(record.took.unwrap_or(self.start_took));
         let view = &mut self.watch.board.view;
         view.generation = record.generation;
         view.started = Some(current.spawned);
